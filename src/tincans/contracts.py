@@ -1,0 +1,321 @@
+"""What a method-writer must write: Transport, Listener, Connection, Board, Wire.
+
+Rules of this file
+- Protocols and small records only, no code: nothing here does I/O.
+- Every method says what may block, who may call it at the same time, and what a kill leaves behind.
+- A timeout is in seconds; 0 means "only what is possible at once", None means "as long as it takes".
+- One meaning each: `send`/`receive` move messages, `put`/`take` move jobs, `publish`/`subscribe` move news.
+
+A message is a list of parts: the envelope, then raw buffers (large values travel beside the envelope).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
+
+from tincans.facts import Facts
+
+if TYPE_CHECKING:  # core stands above this room; only the names of its types are needed here
+    from tincans.core.address import Address, Option
+    from tincans.core.messages import Message
+
+Buffer = bytes | bytearray | memoryview
+Parts = Sequence[Buffer]
+Policy = Literal["wait", "drop_oldest", "refuse"]
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Who the other end is, as the operating system or the key exchange says (never as it says itself).
+
+    `pid` and `uid` are None where the kernel cannot tell; `address` is for people; `key_name` is the name of
+    the key that it proved to have, or "".
+    """
+
+    pid: int | None = None
+    uid: int | None = None
+    address: str = ""
+    key_name: str = ""
+
+
+@runtime_checkable
+class Connection(Protocol):
+    """Whole messages, in order, between two programs.
+
+    One thread may be in `send` while another is in `receive`; two threads are never in the same one (the
+    session's owner sees to that). `close` may be called by anyone, at any time, twice.
+    A kill of either program leaves nothing behind that blocks the next connection.
+    """
+
+    identity: Identity
+    max_message: int
+    """Bytes; a larger message is refused by `send` (TooLargeError, nothing sent) and ends a `receive` with
+    ProtocolError before memory is taken. The owner may change it at any time."""
+
+    def send(self, parts: Parts, *, timeout: float | None) -> None:
+        """Send one whole message; the caller may reuse the buffers when it returns.
+
+        Blocks while the other end does not read, at most `timeout`. When the time is up and nothing has left yet:
+        WaitTimeoutError. When a part of the message has left: returns, keeps a copy of the rest, and
+        finishes it before anything else (see `flush`), for a message is never sent half.
+        DisconnectedError when the other end is gone, ClosedError after `close`, TooLargeError.
+        """
+        ...
+
+    def flush(self, *, timeout: float | None) -> bool:
+        """Send what an earlier `send` had to keep. True when nothing is left. Same errors as `send`."""
+        ...
+
+    def receive(self, *, timeout: float | None) -> list[Buffer] | None:
+        """The next message's parts; None when `timeout` has passed without a whole one.
+
+        DisconnectedError when the other end is gone, always, also for a waiter; but messages that arrived
+        before are handed out first. ClosedError after `close` on this side. ProtocolError for
+        garbage. The parts belong to the caller; large ones may be read-only views of shared memory.
+        """
+        ...
+
+    def close(self) -> None:
+        """Close, wake a waiting `receive` and `send` (they raise ClosedError). Never blocks, never raises."""
+        ...
+
+    def fileno(self) -> int | None:
+        """A descriptor that polls readable when `receive(timeout=0)` may get something, or None.
+
+        With a descriptor, one thread (or event loop) can wait for thousands of connections; without one, each
+        connection that must be watched in the background costs a thread. After a wake-up the owner calls
+        `receive(timeout=0)` until it gets None.
+        """
+        ...
+
+
+class Listener(Protocol):
+    """Where connections come in. Owned by one server."""
+
+    address: str
+    """The URL to connect to, with the real port or path (what a user may copy)."""
+
+    def accept(self, *, timeout: float | None) -> Connection | None:
+        """The next connection, None when `timeout` has passed. Never waits for a silent stranger, and survives
+        a connection that breaks while it is accepted. ClosedError after `close`."""
+        ...
+
+    def close(self) -> None:
+        """Stop listening, wake `accept`, and remove every file or name that `listen` made. May be called twice."""
+        ...
+
+    def fileno(self) -> int | None:
+        """A descriptor that polls readable when `accept(timeout=0)` may get a connection, or None."""
+        ...
+
+
+class Transport(Protocol):
+    """One method. Its file is `transports/<scheme>.py` and has one instance named TRANSPORT."""
+
+    facts: Facts
+    options: Mapping[str, Option]
+
+    def connect(self, address: Address, *, timeout: float, framing: Framing) -> Connection:
+        """Open the string to a server that is there; UnreachableError at once when it is not (the pump waits and
+        tries again), DeniedError when we may not. `timeout` bounds the handshake of the method itself."""
+        ...
+
+    def listen(self, address: Address, *, framing: Framing) -> Listener:
+        """Be reachable at this address. NameInUseError when a live program is; what a killed one left behind is
+        cleaned up and never blocks."""
+        ...
+
+    def board(self, address: Address, *, timeout: float) -> Board | None:
+        """The method's own topics, queues, values and locks, or None when it has none."""
+        ...
+
+
+class Framing(Protocol):
+    """How messages are told apart on a byte stream. Frames by default; lines for people and foreign programs."""
+
+    name: str
+
+    def encode(self, parts: Parts) -> list[Buffer]:
+        """The buffers to write for one message. ValueError when it cannot be framed so."""
+        ...
+
+    def decoder(self, max_message: int) -> Deframer:
+        """A new reader for one connection."""
+        ...
+
+
+class Deframer(Protocol):
+    """Turns the bytes of one stream into messages. No I/O: it is given bytes."""
+
+    max_message: int
+
+    def feed(self, data: Buffer) -> None:
+        """Take in bytes as they came. ProtocolError when they cannot be a message, or one too large."""
+        ...
+
+    def next(self) -> list[Buffer] | None:
+        """The next whole message, or None."""
+        ...
+
+    def space(self) -> memoryview | None:
+        """Where the next bytes should be received into directly (a large part under way), or None.
+
+        Memory for a large part is taken as its bytes arrive, never on the word of a header alone.
+        """
+        ...
+
+    def filled(self, count: int) -> None:
+        """`count` bytes were received into `space()`."""
+        ...
+
+
+Reader = Callable[[Any, Any], Any]
+"""`reader(body, message) -> value`: the body as read by `Wire.reader`, with the message's buffers at hand."""
+
+
+class References(Protocol):
+    """Turns things that stay where they are into numbers and back: functions and streams passed as arguments.
+
+    The session's owner gives one to `encode` and `reader`; None where nothing of the kind can travel.
+    """
+
+    def export_function(self, function: Callable[..., Any]) -> int: ...
+    def export_stream(self, iterator: Any) -> int: ...
+    def import_function(self, number: int) -> Callable[..., Any]: ...
+    def import_stream(self, number: int) -> Any: ...
+
+
+class Wire(Protocol):
+    """A message into bytes and back. Pure; one instance serves all threads.
+
+    Its file is `wires/<name>.py` and has one instance named WIRE.
+    """
+
+    name: str
+    facts: Facts
+    framing: str
+    """The framing that fits it on a byte stream: "frames" or "lines"."""
+    greets: bool
+    """Whether a Hello goes first each way. A wire for foreign programs does not ask for one."""
+
+    def encode(self, message: Message, references: References | None = None) -> list[Buffer]:
+        """The message's parts. UnsendableError with the path to a value that cannot travel."""
+        ...
+
+    def decode(self, parts: Parts) -> Message:
+        """The message, bodies left undecoded. ProtocolError for anything that is not one."""
+        ...
+
+    def reader(self, type: Any, references: References | None = None) -> Reader:
+        """A function that reads a body as `type` (Any: as it is). Made once per function and parameter list.
+
+        It raises msgspec.ValidationError with the path when the body does not fit.
+        """
+        ...
+
+
+@dataclass
+class Note:
+    """One published value, as a subscriber gets it. `missed` counts what was lost just before it (None: unknown)."""
+
+    topic: str
+    value: Any
+    missed: int | None = 0
+
+
+@dataclass
+class Change:
+    """One change of a value. `version` grows with each change of that key; `deleted` when it has no value now."""
+
+    key: str
+    value: Any
+    version: int = 0
+    deleted: bool = False
+
+
+@dataclass
+class Delivery:
+    """One job on lease. `deliveries` is 1 the first time; `receipt` is the board's own."""
+
+    queue: str
+    value: Any
+    deliveries: int
+    lease: float
+    receipt: Any = field(repr=False, default=None)
+
+
+class Subscription(Protocol):
+    """A running subscription or watch. One thread receives; anyone may close."""
+
+    dropped: int
+    """How many were lost so far because this subscriber was slow."""
+
+    def receive(self, *, timeout: float | None) -> Any | None:
+        """The next Note or Change, None at the timeout. DisconnectedError when the string is cut; a later
+        `receive` subscribes again by itself and marks the gap (`missed=None`)."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class Topics(Protocol):
+    """News for whoever listens now. `pattern` may hold `*` (one word between dots) and a final `>` (all the rest)
+    where the method has them; the method's facts say so."""
+
+    def publish(self, topic: str, value: Any, *, timeout: float | None) -> None: ...
+    def subscribe(self, pattern: str, *, limit: int, policy: Policy, timeout: float | None) -> Subscription: ...
+
+
+class Queues(Protocol):
+    """Jobs, each for one taker, acknowledged. All but `take` return within `timeout` or raise WaitTimeoutError."""
+
+    def put(
+        self, queue: str, value: Any, *, limit: int | None, policy: Policy, delay: float, timeout: float | None
+    ) -> None: ...
+    def take(
+        self, queue: str, *, lease: float, max_deliveries: int, timeout: float | None
+    ) -> Delivery | None: ...
+    def acknowledge(self, delivery: Delivery, *, timeout: float | None) -> None: ...
+    def give_back(self, delivery: Delivery, *, delay: float, timeout: float | None) -> None: ...
+    def renew(self, delivery: Delivery, *, timeout: float | None) -> None: ...
+    def count(self, queue: str, *, timeout: float | None) -> int: ...
+
+
+class Values(Protocol):
+    """Named values; the last write wins. `get` returns None for a key that has no value (a Change otherwise)."""
+
+    def get(self, key: str, *, timeout: float | None) -> Change | None: ...
+    def set(self, key: str, value: Any, *, timeout: float | None) -> None: ...
+    def delete(self, key: str, *, timeout: float | None) -> bool: ...
+    def keys(self, *, timeout: float | None) -> list[str]: ...
+    def watch(self, key: str, *, timeout: float | None) -> Subscription:
+        """Changes of `key`, the present value first when it has one. Only the latest is kept for a slow watcher."""
+        ...
+
+
+class Locks(Protocol):
+    """Locks released by the kernel, the broker or the server when the holder dies; never broken by age.
+
+    `owner` tells apart the holders inside one program (a thread, a task).
+    """
+
+    def acquire(self, name: str, owner: Hashable, *, timeout: float | None) -> int | None:
+        """A fencing token that grows with each grant, or None at the timeout."""
+        ...
+
+    def release(self, name: str, owner: Hashable, *, timeout: float | None) -> None:
+        """LeaseLostError when we did not hold it any more."""
+        ...
+
+
+@dataclass(frozen=True)
+class Board:
+    """A method's own topics, queues, values and locks. None: the method has no such thing of its own."""
+
+    topics: Topics | None = None
+    queues: Queues | None = None
+    values: Values | None = None
+    locks: Locks | None = None
+    close: Callable[[], None] = lambda: None

@@ -1,0 +1,1 @@
+"""For method-writers: byte streams, sealed memory, the runtime directory, locks."""
