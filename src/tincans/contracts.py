@@ -77,8 +77,16 @@ class Connection(Protocol):
         """
         ...
 
+    def pending(self) -> bool:
+        """Whether a whole message has already been taken in, so that `receive` needs no system call. Never blocks."""
+        ...
+
     def close(self) -> None:
         """Close, wake a waiting `receive` and `send` (they raise ClosedError). Never blocks, never raises."""
+        ...
+
+    def abandon(self) -> None:
+        """In a forked child: let go of the descriptors without a word to the other end, whose peer is the parent."""
         ...
 
     def fileno(self) -> int | None:
