@@ -1,0 +1,55 @@
+# The two commands of the README are `make demo` and `make test`. Both work on a fresh clone with nothing but
+# Python 3.11 or newer, pip, gcc and make: they create .venv and install into it. Another Python: make PYTHON=...
+
+VENV := .venv
+BIN := $(VENV)/bin
+ARGS :=
+NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
+PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11 python; do \
+	$$python -c '$(NEW_ENOUGH)' 2>/dev/null && { echo $$python; break; }; done)
+# A change to any of these installs again; a change to a Python file needs no install.
+BUILD_FILES := pyproject.toml $(wildcard setup.py src/tincans/_speed/*.c src/tincans/_speed/*.h)
+
+.PHONY: help demo test lint format clean
+.DELETE_ON_ERROR:
+
+help:
+	@echo "make demo     Alice and Bob, two programs, talk over every method that is here"
+	@echo "make test     all tests            (make test ARGS='-k pipe' for some)"
+	@echo "make lint     ruff, mypy --strict, import-linter"
+	@echo "make format   let ruff format the code"
+	@echo "make clean    remove .venv and what builds and tools left"
+
+demo: $(VENV)/installed-cli
+	@$(BIN)/python -m tincans demo $(ARGS)
+
+test: $(VENV)/installed-test
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(VENV)/installed-dev
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+
+format: $(VENV)/installed-dev
+	$(BIN)/ruff format
+	$(BIN)/ruff check --fix
+
+clean:
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	find src tests -name __pycache__ -prune -exec rm -rf {} +
+	find src -name '*.so' -delete
+
+# An interpreter without ensurepip cannot put pip into a virtual environment; its own pip then installs into it.
+$(BIN)/python:
+	@$(or $(PYTHON),false) -c '$(NEW_ENOUGH)' || \
+		{ echo "Tincans needs Python 3.11 or newer. If you have one: make PYTHON=/path/to/python3" >&2; exit 2; }
+	@$(PYTHON) -m venv $(VENV) >/dev/null 2>&1 || $(PYTHON) -m venv --clear --without-pip $(VENV)
+
+$(VENV)/installed-%: $(BUILD_FILES) | $(BIN)/python
+	@echo "Installing tincans[$*] into $(VENV) ..." >&2
+	@if $(BIN)/python -m pip --version >/dev/null 2>&1; \
+		then $(BIN)/python -m pip install --quiet --editable '.[$*]'; \
+		else $(PYTHON) -m pip --python $(BIN)/python install --quiet --editable '.[$*]'; fi
+	@touch $@
