@@ -16,7 +16,8 @@ Rules of this file
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Generic, TypeVar
+from types import NoneType
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from msgspec import Struct
 
@@ -25,7 +26,10 @@ from tincans.contracts import Buffer
 PROTOCOL_VERSION = 1
 
 B = TypeVar("B")
-Buffers = Sequence[Buffer]
+if TYPE_CHECKING:
+    Buffers = Sequence[Buffer]
+else:  # what a decoder sees: an envelope that carries buffers of its own is refused
+    Buffers = NoneType
 
 
 class Request(Struct, Generic[B], array_like=True, tag=1):
