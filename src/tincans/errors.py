@@ -178,6 +178,15 @@ class LeaseLostError(TincansError, LookupError):
     code = "lease_lost"
 
 
+class KeepError(TincansError, OSError):
+    """The file that keeps queues and state cannot be used: full, read-only, damaged, too new; the text says which.
+
+    When it comes from an operation, that operation was refused and nothing of it happened.
+    """
+
+    code = "keep"
+
+
 class RemoteError(TincansError):
     """The called function raised.
 
