@@ -1,0 +1,1 @@
+"""The one place with threads: connection <-> session, waiting, deadlines, death."""

@@ -1,0 +1,165 @@
+"""One call on one link: send the request, wait for its answer, read the result.
+
+Rules of this file
+- This is the hot path: one encode, one send, one receive, one decode, and as little as possible between.
+- The deadline bounds everything: sending, waiting and, for a stream, each element. Whoever gives up says Cancel.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from tincans.contracts import Reader
+from tincans.core.messages import Cancel, Failure, Reply, Request
+from tincans.errors import CallTimeoutError, WaitTimeoutError
+from tincans.pump.failures import error_of
+from tincans.pump.flows import Stream
+from tincans.pump.link import Link
+from tincans.pump.waiter import CallFuture, Waiter
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How answers are read: types by function name (a contract), and the user's own error classes by name."""
+
+    types: Mapping[str, Any] = field(default_factory=dict)
+    errors: Mapping[str, type[BaseException]] = field(default_factory=dict)
+
+
+PLAIN = Reading()
+
+
+def call(
+    link: Link,
+    name: str,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    *,
+    timeout: float | None,
+    operation: str = "",
+    key: str | None = None,
+    reading: Reading = PLAIN,
+    wait_there: bool = True,
+    undo: Callable[[Any], None] | None = None,
+) -> Any:
+    """Call `name` at the other end and return its result (a Stream when it gives one).
+
+    RemoteError when it raised, CallTimeoutError at the deadline, DisconnectedError when the other end is gone.
+    """
+    id = link.session.new_id()
+    waiter = Waiter(operation or name)
+    calls = link.session.calls
+    calls[id] = waiter
+    deadline = None if timeout is None else time.monotonic() + timeout
+    try:
+        link.send(
+            Request(id, name, args, kwargs or None, timeout if wait_there else 0, key), timeout=timeout
+        )
+    except WaitTimeoutError:
+        calls.pop(id, None)
+        raise CallTimeoutError(
+            f"{waiter.operation}: the other end took no request for {timeout:g} s; nothing was sent.",
+            operation=waiter.operation,
+        ) from None
+    except BaseException:
+        calls.pop(id, None)
+        raise
+    try:
+        answered = link.wait(waiter, timeout if deadline is None else max(0.0, deadline - time.monotonic()))
+    except BaseException:  # Ctrl-C: the other side should stop as well
+        give_up(link, id, undo)
+        raise
+    if not answered:
+        give_up(link, id, undo)
+        raise timed_out(waiter.operation, timeout)
+    if waiter.error is not None:
+        raise waiter.error
+    return result_of(link, waiter.message, name, waiter.operation, timeout, reading)
+
+
+def start(
+    link: Link,
+    name: str,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    *,
+    timeout: float | None,
+    operation: str = "",
+    key: str | None = None,
+    reading: Reading = PLAIN,
+) -> CallFuture:
+    """Send a call and return its Future at once. The deadline is kept by a timer."""
+    id = link.session.new_id()
+    operation = operation or name
+
+    def read(message: Any) -> Any:
+        return result_of(link, message, name, operation, timeout, reading)
+
+    future = CallFuture(operation, read, link.wait, link.attend)
+    future.on_cancel = lambda: give_up(link, id)
+    link.session.calls[id] = future.waiter
+    try:
+        link.send(Request(id, name, args, kwargs or None, timeout, key), timeout=timeout)
+    except BaseException:
+        link.session.calls.pop(id, None)
+        raise
+    if timeout is not None:
+        link.expire_at(time.monotonic() + timeout, id)
+    link.attend()
+    return future
+
+
+class _Abandoned(Waiter):
+    """Stands in for a waiter that gave up, where a grant that crossed the Cancel must be undone."""
+
+    __slots__ = ("_undo",)
+
+    def __init__(self, undo: Callable[[Any], None]) -> None:
+        super().__init__()
+        self._undo = undo
+
+    def deliver(self, message: Any) -> None:
+        if type(message) is Reply:
+            self._undo(message)
+
+
+def give_up(link: Link, id: int, undo: Callable[[Any], None] | None = None) -> None:
+    """We wait no longer: tell the other side, unless the answer has just come."""
+    calls = link.session.calls
+    waiter = calls.pop(id, None)
+    if waiter is None:
+        return
+    if undo is not None:
+        calls[id] = _Abandoned(undo)
+    link.post(Cancel(id))
+
+
+def timed_out(operation: str, timeout: float | None) -> CallTimeoutError:
+    return CallTimeoutError(
+        f"{operation} was not answered within {timeout:g} s; it was asked to stop, but may have happened.",
+        operation=operation,
+    )
+
+
+def result_of(
+    link: Link, message: Any, name: str, operation: str, timeout: float | None, reading: Reading
+) -> Any:
+    """The value of a Reply; raises what a Failure says."""
+    if type(message) is Reply:
+        expected = reading.types.get(name, Any) if reading.types else Any
+        read: Reader = link.wire.reader(expected)
+        if not message.stream:
+            return read(message.value, message)
+        incoming = link.session.inlets[message.id]
+        return Stream(incoming, _element_reader(read), operation, timeout)
+    assert type(message) is Failure
+    raise error_of(message, reading.errors, operation=operation)
+
+
+def _element_reader(read: Reader) -> Callable[[Any], Any]:
+    return lambda message: read(message.value, message)
+
+

@@ -1,0 +1,263 @@
+"""Running the other side's requests: find, validate, call, answer.
+
+Rules of this file
+- A short function runs on the thread that read its request; one that was seen to be slow first lets another
+  thread read on.
+- Whatever the function does (return, raise, yield, await), exactly one answer goes back, or none to a notify.
+- `caller()` tells a running function who called it.
+- A repeated idempotent call (same key) is answered from the journal, not run again.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from threading import Lock
+from typing import Any
+
+from tincans.contracts import Identity
+from tincans.core.dispatch import Dispatcher, Exposed
+from tincans.core.messages import Reply, Request
+from tincans.errors import CallCancelledError, TincansError
+from tincans.pump.failures import failure_of
+from tincans.pump.flows import Pull
+from tincans.pump.link import Link
+from tincans.pump.references import CALL_BACK, RELEASE, synchronous
+
+SLOW = 0.001
+"""Seconds: a function that once took longer lets another thread read on before it runs."""
+
+ANSWER_TIMEOUT = 30.0
+JOURNAL_ENTRIES = 10_000
+JOURNAL_SECONDS = 300.0
+
+
+class Caller:
+    """Who calls: `pid`, `uid`, `address`, `key_name`; whether the caller has given up; and the way back to it."""
+
+    __slots__ = ("_link", "_request")
+
+    def __init__(self, link: Link, request: Request[Any]) -> None:
+        self._link = link
+        self._request = request
+
+    @property
+    def identity(self) -> Identity:
+        return self._link.identity
+
+    @property
+    def pid(self) -> int | None:
+        """The process, as the kernel says (None over a network)."""
+        return self._link.identity.pid
+
+    @property
+    def uid(self) -> int | None:
+        """The user, as the kernel says (None over a network)."""
+        return self._link.identity.uid
+
+    @property
+    def address(self) -> str:
+        return self._link.identity.address
+
+    @property
+    def key_name(self) -> str:
+        """The name of the key that it proved to have, or ""."""
+        return self._link.identity.key_name
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether the caller has given up or is gone: a long function may stop then."""
+        id = self._request.id
+        return self._link.dead is not None or bool(id and id not in self._link.session.running)
+
+    @property
+    def timeout(self) -> float | None:
+        """Seconds that the caller allowed for this call when it was sent."""
+        return self._request.timeout
+
+
+_caller: contextvars.ContextVar[tuple[Link, Request[Any]] | None] = contextvars.ContextVar("caller", default=None)
+
+
+def caller() -> Caller:
+    """Who calls the function that is running now. LookupError outside of one.
+
+    >>> caller()
+    Traceback (most recent call last):
+    LookupError: caller() is for functions that are being called by another program
+    """
+    found = _caller.get()
+    if found is None:
+        raise LookupError("caller() is for functions that are being called by another program")
+    return Caller(*found)
+
+
+class _Running:
+    """A call that we work on, for the one who may cancel it."""
+
+    __slots__ = ("cancel",)
+
+    def __init__(self, cancel: Callable[[], None]) -> None:
+        self.cancel = cancel
+
+
+def _nothing() -> None:
+    pass
+
+
+_UNCANCELLABLE = _Running(_nothing)
+
+
+class Journal:
+    """Answers of idempotent calls by key, so that a repeated one is not run again. Bounded in count and age."""
+
+    def __init__(self) -> None:
+        self._answers: OrderedDict[str, tuple[float, Any]] = OrderedDict()
+        self._lock = Lock()
+
+    def find(self, key: str) -> Any | None:
+        with self._lock:
+            found = self._answers.get(key)
+        return None if found is None else found[1]
+
+    def add(self, key: str, value: Any) -> None:
+        now = time.monotonic()
+        with self._lock:
+            self._answers[key] = (now, value)
+            while len(self._answers) > JOURNAL_ENTRIES or next(iter(self._answers.values()))[0] < now - JOURNAL_SECONDS:
+                self._answers.popitem(last=False)
+
+
+class Executor:
+    """Runs requests with the functions of one dispatcher."""
+
+    def __init__(self, dispatcher: Dispatcher) -> None:
+        self.dispatcher = dispatcher
+        self.journal = Journal()
+        self.busy = 0
+
+    def execute(self, link: Link, request: Request[Any]) -> None:
+        """Run one request and answer it; never raises."""
+        id = request.id
+        try:
+            if request.name.startswith(CALL_BACK):
+                self._call_back(link, request)
+                return
+            exposed = self.dispatcher.find(request.name)
+            args, kwargs = exposed.arguments(link.wire, request, link.references)
+            if request.key is not None and (known := self.journal.find(request.key)) is not None:
+                link.reply(Reply(id, known[0]), timeout=ANSWER_TIMEOUT)
+                return
+            if id:
+                link.session.running[id] = _UNCANCELLABLE
+            self._run(link, request, exposed, args, kwargs)
+        except Exception as error:
+            self._fail(link, id, error)
+
+    def _run(self, link: Link, request: Request[Any], exposed: Exposed, args: Any, kwargs: Any) -> None:
+        if exposed.slow:
+            link.hand_over()
+        began = time.monotonic()
+        _caller.set((link, request))
+        self.busy += 1
+        try:
+            result = exposed.function(*args, **kwargs) if kwargs else exposed.function(*args)
+        finally:
+            self.busy -= 1
+        if not exposed.slow and time.monotonic() - began > SLOW:
+            exposed.slow = True
+        self._answer(link, request, result)
+
+    def _answer(self, link: Link, request: Request[Any], result: Any) -> None:
+        id = request.id
+        if hasattr(result, "__await__"):
+            self._await(link, request, result)
+            return
+        if hasattr(result, "__next__") or hasattr(result, "__anext__"):
+            self._stream(link, request, result)
+            return
+        if id == 0:
+            return
+        if link.session.running.pop(id, None) is None:
+            return  # the caller has given up
+        if request.key is not None:
+            self.journal.add(request.key, (result,))
+        self._send(link, Reply(id, result))
+
+    def _send(self, link: Link, reply: Reply[Any]) -> None:
+        try:
+            link.reply(reply, timeout=ANSWER_TIMEOUT)
+        except TincansError as error:
+            if link.dead is None:  # it could not be said: the caller must still get an answer
+                link.post(failure_of(reply.id, error))
+
+    def _stream(self, link: Link, request: Request[Any], result: Any) -> None:
+        id = request.id
+        iterator = synchronous(result)
+        if id == 0 or link.session.running.pop(id, None) is None:
+            close = getattr(iterator, "close", _nothing)
+            close()
+            return
+        link.send(Reply(id, None, stream=True), timeout=ANSWER_TIMEOUT)
+        pull = Pull(link, id, iterator, credit=0)
+        link.session.outlets[id] = pull
+        from tincans.core.streams import WINDOW
+
+        pull.grant(WINDOW)
+
+    def _await(self, link: Link, request: Request[Any], coroutine: Any) -> None:
+        from tincans.toolkit import asyncio_bridge
+
+        self.busy += 1
+
+        def then(result: Any, error: BaseException | None) -> None:
+            self.busy -= 1
+            if error is None:
+                link.reactor.submit(lambda: self._answer_safely(link, request, result))
+            elif not isinstance(error, Exception):
+                self._fail(link, request.id, CallCancelledError("The call was cancelled in the serving program."))
+            else:
+                self._fail(link, request.id, error)
+
+        cancel = asyncio_bridge.run(_awaiting(coroutine, link, request), then)
+        if request.id and request.id in link.session.running:
+            link.session.running[request.id] = _Running(cancel)
+
+    def _answer_safely(self, link: Link, request: Request[Any], result: Any) -> None:
+        try:
+            self._answer(link, request, result)
+        except Exception as error:
+            self._fail(link, request.id, error)
+
+    def _fail(self, link: Link, id: int, error: BaseException) -> None:
+        link.session.running.pop(id, None)
+        failure = failure_of(id, error)
+        if id:
+            link.post(failure)
+
+    def _call_back(self, link: Link, request: Request[Any]) -> None:
+        function = link.session.functions.get(int(request.name[len(CALL_BACK) :]))
+        if function is None:
+            raise CallCancelledError("This function can no longer be called back.")
+        read = link.wire.reader(Any)
+        args = read(request.args, request)
+        kwargs = {} if request.kwargs is None else read(request.kwargs, request)
+        if request.id:
+            link.session.running[request.id] = _UNCANCELLABLE
+        self._answer(link, request, function(*args, **kwargs))
+
+
+async def _awaiting(coroutine: Any, link: Link, request: Request[Any]) -> Any:
+    _caller.set((link, request))
+    return await coroutine
+
+
+def release(link: Link, request: Request[Any]) -> bool:
+    """A reserved request that any side understands: the other one dropped a function of ours."""
+    if request.name != RELEASE:
+        return False
+    for number in link.wire.reader(Any)(request.args, request):
+        link.session.functions.pop(number, None)
+    return True

@@ -1,0 +1,239 @@
+"""Streams on a link: elements that come in, iterators that are sent out, news that is pushed out.
+
+Rules of this file
+- The receiver consumes in one thread; elements arrive on whichever thread reads the connection.
+- An iterator is advanced only with credit, by a worker, and no thread is held while there is none.
+- News (publications, changes) never blocks the publisher: each subscriber has its own bounded outlet.
+- A receiver that loses interest says Cancel; a generator at the other end is closed then.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from tincans.contracts import Policy
+from tincans.core.messages import Cancel, Credit, End, Failure, Item, Publication
+from tincans.core.streams import WINDOW, Inlet, Outlet
+from tincans.errors import CallTimeoutError, ClosedError, DisconnectedError, TincansError
+from tincans.pump.failures import error_of, failure_of
+from tincans.pump.waiter import Waiter
+
+if TYPE_CHECKING:
+    from tincans.pump.link import Link
+
+ENDED = object()
+SEND_TIMEOUT = 30.0
+
+
+class Incoming:
+    """Elements of one stream as messages, until consumed."""
+
+    def __init__(self, link: Link, id: int) -> None:
+        self.link = link
+        self.id = id
+        self.inlet = Inlet()
+        self.waiter = Waiter()
+
+    def deliver(self, message: Any) -> None:
+        self.inlet.add(message)
+        self.waiter.wake()
+
+    def deliver_end(self) -> None:
+        self.inlet.ended = True
+        self.waiter.wake()
+
+    def deliver_failure(self, failure: Failure) -> None:
+        self.fail(error_of(failure))
+
+    def fail(self, error: BaseException) -> None:
+        self.inlet.error = error
+        self.waiter.wake()
+
+    def receive(self, *, timeout: float | None) -> Any:
+        """The next message, None at the timeout, ENDED at the end. Raises what ended it otherwise."""
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while True:
+            self.waiter.done = False
+            if self.inlet.items:
+                message = self.inlet.next()
+                if owed := self.inlet.owed():
+                    self._grant(owed)
+                return message
+            if self.inlet.error is not None:
+                raise self.inlet.error
+            if self.inlet.ended:
+                return ENDED
+            left = None if deadline is None else deadline - time.monotonic()
+            if not self.link.wait(self.waiter, left if left is None else max(0.0, left)):
+                return None
+            if self.waiter.error is not None and not self.inlet.items:
+                raise self.waiter.error
+
+    def _grant(self, count: int) -> None:
+        try:
+            self.link.send(Credit(self.id, count), timeout=SEND_TIMEOUT)
+        except DisconnectedError:
+            pass  # what has arrived is still handed out; the end is noticed after it
+
+    def close(self) -> None:
+        """No more of it, thank you."""
+        if self.link.session.inlets.pop(self.id, None) is not None:
+            self.inlet.error = ClosedError("This stream was closed on this side.")
+            self.link.post(Cancel(self.id))
+            self.waiter.wake()
+
+
+class Stream:
+    """What a call to a generator function gives: iterate over it; `close` (or leaving `with`) ends it early.
+
+    Each element is waited for at most the call's timeout. If the stream is dropped, the generator at the
+    other end is closed.
+    """
+
+    def __init__(
+        self, incoming: Incoming, read: Callable[[Any], Any], operation: str, timeout: float | None
+    ) -> None:
+        self._incoming = incoming
+        self._read = read
+        self._operation = operation
+        self._timeout = timeout
+        self._finished = False
+
+    def __iter__(self) -> Iterator[Any]:
+        return self
+
+    def __next__(self) -> Any:
+        if self._finished:
+            raise StopIteration
+        message = self._incoming.receive(timeout=self._timeout)
+        if message is None:
+            self.close()
+            raise CallTimeoutError(
+                f"{self._operation} gave no further element within {self._timeout:g} s; the stream was closed.",
+                operation=self._operation,
+            )
+        if message is ENDED:
+            self._finished = True
+            raise StopIteration
+        return self._read(message)
+
+    def close(self) -> None:
+        """End the stream; the generator at the other end is closed."""
+        self._finished = True
+        self._incoming.close()
+
+    def __enter__(self) -> Stream:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        if not self._finished:
+            self.close()
+
+
+class Pull:
+    """An iterator that is sent out, element by element, as far as the credit goes."""
+
+    def __init__(self, link: Link, id: int, iterator: Iterator[Any], credit: int = WINDOW) -> None:
+        self.link = link
+        self.id = id
+        self._iterator = iterator
+        self._credit = 0
+        self._stepping = False
+        self._cancelled = False
+        self._lock = threading.Lock()
+        if credit:
+            self.grant(credit)
+
+    def grant(self, count: int) -> None:
+        with self._lock:
+            self._credit += count
+            if self._stepping:
+                return
+            self._stepping = True
+        self.link.reactor.submit(self._step)
+
+    def cancel(self) -> None:
+        self._cancelled = True
+        self.grant(0)
+
+    def _may_go_on(self) -> bool:
+        with self._lock:
+            if self._credit > 0 and not self._cancelled:
+                self._credit -= 1
+                return True
+            self._stepping = False
+        if self._cancelled:
+            self._close()
+        return False
+
+    def _step(self) -> None:
+        while self._may_go_on():
+            try:
+                value = next(self._iterator)
+                self.link.send(Item(self.id, value), timeout=SEND_TIMEOUT)
+            except StopIteration:
+                self._finish(End(self.id))
+                return
+            except TincansError as error:
+                if self.link.dead is None:
+                    self._finish(failure_of(self.id, error))
+                self._close()
+                return
+            except Exception as error:
+                self._finish(failure_of(self.id, error))
+                return
+
+    def _finish(self, message: End | Failure) -> None:
+        self._cancelled = True
+        if self.link.session.outlets.pop(self.id, None) is not None:
+            self.link.post(message)
+
+    def _close(self) -> None:
+        self.link.session.outlets.pop(self.id, None)
+        close = getattr(self._iterator, "close", None)
+        if close is not None:
+            try:
+                close()
+            except Exception as error:
+                failure_of(self.id, error)  # logged there: nobody waits for it any more
+
+
+class News:
+    """A subscription or watch of the other side: pushed out as far as the credit goes, then kept, then dropped."""
+
+    def __init__(self, link: Link, id: int, *, limit: int, policy: Policy, on_cancel: Callable[[], None]) -> None:
+        self.link = link
+        self.id = id
+        self._outlet = Outlet(limit=limit, policy=policy)
+        self._on_cancel = on_cancel
+        self._lock = threading.Lock()
+
+    def push(self, topic: str, value: Any) -> None:
+        """One more; never blocks."""
+        message = Publication(self.id, topic, value)
+        with self._lock:
+            self._send(self._outlet.push(message))
+            if self._outlet.overflowed:
+                self.link.session.outlets.pop(self.id, None)
+                self.link.post(
+                    Failure(self.id, "full", "FullError", f"The subscriber fell {self._outlet.limit} messages behind.")
+                )
+                self._on_cancel()
+
+    def grant(self, count: int) -> None:
+        with self._lock:
+            self._send(self._outlet.grant(count))
+
+    def _send(self, ready: list[Publication[Any]]) -> None:
+        for message in ready:
+            message.dropped = self._outlet.dropped
+            self.link.post(message)
+
+    def cancel(self) -> None:
+        self._on_cancel()

@@ -1,0 +1,177 @@
+"""The hub at work: its lock, its clock, its file, and the way of outcomes to whoever waits for them.
+
+Rules of this file
+- One lock around the hub, from the request to the delivery, so that news reaches everybody in one order.
+- What must survive is committed before its answer is given; when that fails nobody is told that it worked.
+- Delivering never blocks: remote tickets are posted, local ones only woken.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Hashable
+from threading import RLock
+from typing import Any, Protocol
+
+from tincans.contracts import Policy
+from tincans.core.hub import Done, Failed, Hub, News, Opened, Outcome
+from tincans.core.messages import Failure, Reply, Request
+from tincans.errors import ClosedError, TincansError
+from tincans.pump.failures import failure_of
+from tincans.pump.flows import News as NewsOutlet
+from tincans.pump.link import Link
+from tincans.pump.reactor import Reactor, Timer
+from tincans.toolkit.keep import Keep
+
+
+class Ticket(Protocol):
+    """Somebody who asked the hub for something."""
+
+    def done(self, value: Any) -> None: ...
+    def failed(self, error: TincansError) -> None: ...
+    def opened(self, limit: int, policy: Policy) -> None: ...
+    def news(self, topic: str, value: Any) -> None: ...
+
+
+class RemoteTicket:
+    """A request that came over a link. Cancelling it is what a Cancel message does."""
+
+    __slots__ = ("_outlet", "_service", "id", "link")
+
+    def __init__(self, service: HubService, link: Link, id: int) -> None:
+        self._service = service
+        self._outlet: NewsOutlet | None = None
+        self.link = link
+        self.id = id
+
+    def done(self, value: Any) -> None:
+        if self.id and self.link.session.running.pop(self.id, None) is not None:
+            self.link.post(Reply(self.id, value))
+
+    def failed(self, error: TincansError) -> None:
+        self.link.session.running.pop(self.id, None)
+        if self.id:
+            self.link.post(failure_of(self.id, error))
+
+    def opened(self, limit: int, policy: Policy) -> None:
+        self.link.session.running.pop(self.id, None)
+        self._outlet = NewsOutlet(self.link, self.id, limit=limit, policy=policy, on_cancel=self.cancel)
+        self.link.session.outlets[self.id] = self._outlet
+        self.link.post(Reply(self.id, None, stream=True))
+
+    def news(self, topic: str, value: Any) -> None:
+        if self._outlet is not None:
+            self._outlet.push(topic, value)
+
+    def cancel(self) -> None:
+        """The other side said Cancel, or is gone. Answered, so that it knows whether it was granted before."""
+        self._service.cancel(self)
+        if self.id and self._outlet is None:
+            self.link.post(Failure(self.id, "call_cancelled", "CallCancelledError", "It was cancelled."))
+
+
+class HubService:
+    """A hub that programs can talk to: the serving program itself, and everybody who is connected."""
+
+    def __init__(self, reactor: Reactor, keep: Keep | None = None) -> None:
+        self._reactor = reactor
+        self._keep = keep
+        self._lock = RLock()
+        self._timer: Timer | None = None
+        self._closed = False
+        self.hub = Hub()
+        if keep is not None:
+            self.hub.restore(keep.load(), time.monotonic())
+
+    def handles(self, name: str) -> bool:
+        """Whether a reserved name is the hub's."""
+        return name.startswith("$")
+
+    def request(self, link: Link, request: Request[Any]) -> None:
+        """A request that came over a link; never blocks for long, never raises."""
+        ticket = RemoteTicket(self, link, request.id)
+        try:
+            args = tuple(link.wire.reader(list)(request.args, request))
+            if request.id:
+                link.session.running[request.id] = ticket
+            self.ask(link, ticket, request.name, args)
+            if request.timeout == 0 and link.session.running.pop(request.id, None) is ticket:
+                self.cancel(ticket)  # it may not wait
+                link.post(Reply(request.id, None))
+        except Exception as error:
+            link.session.running.pop(request.id, None)
+            failure = failure_of(request.id, error)
+            if request.id:
+                link.post(failure)
+
+    def ask(self, owner: Hashable, ticket: Any, name: str, args: tuple[Any, ...]) -> None:
+        """Put a request to the hub; the ticket hears the outcome, now or later."""
+        with self._lock:
+            if self._closed:
+                raise ClosedError("This server is closing.")
+            self._settle(lambda now: self.hub.request(owner, ticket, name, args, now))
+
+    def cancel(self, ticket: Hashable) -> None:
+        """The ticket's owner waits no longer."""
+        with self._lock:
+            self._settle(lambda now: self.hub.cancel(ticket, now))
+
+    def gone(self, owner: Hashable) -> None:
+        """A connection ended: its locks, leases, waits and subscriptions end with it."""
+        with self._lock:
+            if not self._closed:
+                self._settle(lambda now: self.hub.gone(owner, now))
+
+    def close(self) -> None:
+        """Close the file; nothing more is accepted."""
+        with self._lock:
+            self._closed = True
+            if self._timer is not None:
+                self._timer.cancel()
+            if self._keep is not None:
+                self._keep.close()
+
+    def _settle(self, step: Callable[[float], list[Outcome]]) -> None:
+        outcomes = step(time.monotonic())
+        if self._keep is not None:
+            outcomes = self._commit(outcomes)
+        for outcome in outcomes:
+            self._deliver(outcome)
+        self._set_timer()
+
+    def _commit(self, outcomes: list[Outcome]) -> list[Outcome]:
+        assert self._keep is not None
+        changes = self.hub.take_changes()
+        if changes:
+            self._keep.commit(changes)
+        return outcomes
+
+    def _deliver(self, outcome: Outcome) -> None:
+        ticket: Any = outcome.ticket
+        kind = type(outcome)
+        if kind is News:
+            ticket.news(outcome.topic, outcome.value)  # type: ignore[union-attr]
+        elif kind is Done:
+            ticket.done(outcome.value)  # type: ignore[union-attr]
+        elif kind is Failed:
+            ticket.failed(outcome.error)  # type: ignore[union-attr]
+        elif kind is Opened:
+            ticket.opened(outcome.limit, outcome.policy)  # type: ignore[union-attr]
+
+    def _set_timer(self) -> None:
+        when = self.hub.next_deadline()
+        if self._timer is not None:
+            if when is not None and not self._timer.cancelled and self._timer.when <= when:
+                return
+            self._timer.cancel()
+            self._timer = None
+        if when is not None:
+            self._timer = self._reactor.call_at(when, self._tick)
+
+    def _tick(self) -> None:
+        with self._lock:
+            self._timer = None
+            if not self._closed:
+                self._settle(lambda now: self.hub.tick(now))
+
+

@@ -1,0 +1,495 @@
+"""One live connection: who reads it, what becomes of each message, and what its death does.
+
+Rules of this file
+- The caller does the reading: a thread that waits for its answer holds the reading role, hands other people's
+  messages on, and passes the role to another waiter when it leaves. In the background the reactor reads.
+- The reading role (`_reading`) is released before a handler runs: a slow handler holds up nobody.
+- `send` blocks its thread, for the thread's own messages; `post` never blocks, for messages to other people.
+- Whatever ends the connection goes through `lost`, once: every waiter, stream and running call learns of it.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from tincans.contracts import Buffer, Connection, Identity, Wire
+from tincans.core.messages import (
+    Cancel,
+    Credit,
+    End,
+    Failure,
+    Goodbye,
+    Hello,
+    Item,
+    Message,
+    Ping,
+    Pong,
+    Proof,
+    Publication,
+    Reply,
+    Request,
+)
+from tincans.core.session import Session
+from tincans.errors import CallTimeoutError, ClosedError, DisconnectedError, ProtocolError, TincansError, WaitTimeoutError
+from tincans.pump.flows import Incoming
+from tincans.pump.reactor import Reactor
+from tincans.pump.references import LinkReferences
+from tincans.pump.waiter import Waiter
+
+LINGER = 0.1
+"""Seconds that a worker stays with a connection after a message, so that a busy one is read without epoll."""
+
+MAX_LINGERING = 4
+CORK_MESSAGES = 32
+CLOGGED_AFTER = 30.0
+"""Seconds after which a peer that takes nothing we post to it is cut."""
+
+
+class Owner(Protocol):
+    """Who made the link: the server or the client's channel."""
+
+    def execute(self, link: Link, request: Request[Any]) -> None:
+        """Run a request; called without the reading role, may take long."""
+        ...
+
+    def execute_at_once(self, link: Link, request: Request[Any]) -> bool:
+        """Run a reserved request that never blocks, in order, under the reading role. False: it is not one."""
+        ...
+
+    def greet(self, link: Link, message: Message) -> None:
+        """A message that came before the greeting was done."""
+        ...
+
+    def goodbye(self, link: Link) -> None: ...
+    def lost(self, link: Link, error: TincansError) -> None: ...
+
+
+class Link:
+    """A connection, its session, and the threads that meet there."""
+
+    lingering = 0
+
+    def __init__(self, connection: Connection, wire: Wire, owner: Owner, reactor: Reactor, *, connecting: bool):
+        self.connection = connection
+        self.wire = wire
+        self.owner = owner
+        self.reactor = reactor
+        self.session = Session(connecting=connecting)
+        self.identity: Identity = connection.identity
+        self.greeted = True
+        self.dead: TincansError | None = None
+        self.leaving = False
+        self.heard = 0
+        self.background = False
+        self.late_answer: Callable[[Reply[Any]], None] | None = None
+        self.references = LinkReferences(self)
+        self._fd = connection.fileno()
+        self._sending = threading.Lock()
+        self._reading = threading.Lock()
+        self._dying = threading.Lock()
+        self._parked: deque[Waiter] = deque()
+        self._outbox: deque[list[Buffer]] = deque()
+        self._corked: list[list[Buffer]] = []
+        self._expiries: deque[tuple[float, int]] = deque()
+        self._expiry_timer = float("inf")
+        self._epoch = 0
+        self._seen_epoch = 0
+        self.handlers: dict[type, Callable[[Any], None]] = {
+            Reply: self._on_answer,
+            Failure: self._on_failure,
+            Item: self._on_element,
+            Publication: self._on_element,
+            Credit: self._on_credit,
+            End: self._on_end,
+            Cancel: self._on_cancel,
+            Ping: self._on_ping,
+            Pong: _ignore,
+            Goodbye: self._on_goodbye,
+            Hello: _ignore,
+            Proof: _ignore,
+        }
+
+    # -- sending -------------------------------------------------------------------------------------------
+
+    def send(self, message: Message, *, timeout: float | None) -> None:
+        """Encode and send; blocks at most `timeout`. An error of the string ends the link."""
+        self.send_parts(self.wire.encode(message, self.references), timeout=timeout)
+
+    def send_parts(self, parts: list[Buffer], *, timeout: float | None) -> None:
+        if self.dead is not None:
+            raise self._gone("not_sent")
+        if not self._sending.acquire(True, -1 if timeout is None else timeout):
+            raise WaitTimeoutError("Other threads' messages took all the time to send.")
+        try:
+            if self._outbox:
+                self._flush_outbox(timeout)
+            self.connection.send(parts, timeout=timeout)
+        except (DisconnectedError, ClosedError, ProtocolError) as error:
+            self.lost(error)
+            raise self._gone("not_sent") from error
+        finally:
+            self._sending.release()
+
+    def post(self, message: Message) -> None:
+        """Send without ever blocking: what cannot leave now is sent by a worker. Nothing is raised for a dead link."""
+        self.post_parts(self.wire.encode(message, self.references))
+
+    def post_parts(self, parts: list[Buffer]) -> None:
+        if self.dead is not None:
+            return
+        if not self._outbox and self._sending.acquire(False):
+            try:
+                self.connection.send(parts, timeout=0)
+                return
+            except WaitTimeoutError:
+                self._outbox.append(parts)
+            except TincansError as error:
+                self.lost(error)
+                return
+            finally:
+                self._sending.release()
+        else:
+            self._outbox.append(parts)
+        self.reactor.submit(self._drain)
+
+    def _drain(self) -> None:
+        """A worker's job: send what `post` had to keep. A peer that takes nothing for long is cut."""
+        if not self._sending.acquire(True, CLOGGED_AFTER):
+            return
+        try:
+            self._flush_outbox(CLOGGED_AFTER)
+            self.connection.flush(timeout=CLOGGED_AFTER)
+        except WaitTimeoutError:
+            self.lost(DisconnectedError(f"The other end took nothing for {CLOGGED_AFTER:g} s and was cut."))
+        except TincansError as error:
+            self.lost(error)
+        finally:
+            self._sending.release()
+
+    def _flush_outbox(self, timeout: float | None) -> None:
+        while self._outbox:
+            self.connection.send(self._outbox[0], timeout=timeout)
+            self._outbox.popleft()
+
+    # -- receiving: waiting for one thing ----------------------------------------------------------------------
+
+    def wait(self, waiter: Waiter, timeout: float | None) -> bool:
+        """Until `waiter.done`, reading the connection ourselves if nobody else does. False when the time is up."""
+        deadline = None if timeout is None else time.monotonic() + timeout
+        left = timeout
+        while not waiter.done:
+            if self._reading.acquire(False):
+                try:
+                    self._read_until(waiter, deadline, left)
+                finally:
+                    self._pass_on()
+                    if self._fd is None and self.background:
+                        self.attend()
+            elif not self._sleep(waiter, left):
+                return waiter.done
+            if deadline is not None and not waiter.done:
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    return waiter.done
+        return True
+
+    def _read_until(self, waiter: Waiter, deadline: float | None, left: float | None) -> None:
+        receive = self.connection.receive
+        while not waiter.done:
+            if self.dead is not None:
+                waiter.fail(self._gone("unknown"))
+                return
+            try:
+                parts = receive(timeout=left)
+                if parts is None:
+                    return
+                self._take(parts)
+            except TincansError as error:
+                self.lost(error)
+                if not waiter.done:
+                    waiter.fail(self._gone("unknown"))
+                return
+            if deadline is not None and not waiter.done:
+                left = max(0.0, deadline - time.monotonic())
+
+    def _sleep(self, waiter: Waiter, left: float | None) -> bool:
+        waiter.prepare_to_sleep()
+        self._parked.append(waiter)
+        if waiter.done or not self._reading.locked():
+            # Between our look and now the reader left: it may not have seen us, so look again ourselves.
+            self._unpark(waiter)
+            return True
+        waiter.sleep(left)
+        self._unpark(waiter)
+        return left is None or waiter.done or left > 0
+
+    def _unpark(self, waiter: Waiter) -> None:
+        try:
+            self._parked.remove(waiter)
+        except ValueError:
+            pass
+
+    def _pass_on(self) -> None:
+        """Give the reading role back, and wake one who may want it."""
+        self._reading.release()
+        while self._parked:
+            try:
+                waiter = self._parked.popleft()
+            except IndexError:
+                return
+            if not waiter.done:
+                waiter.nudge()
+                return
+
+    # -- receiving: in the background ----------------------------------------------------------------------------
+
+    def attend(self) -> None:
+        """See to it that the connection is read even while no thread waits for anything."""
+        self.background = True
+        if self.dead is None:
+            self.reactor.attend(self)
+
+    def ready(self) -> None:
+        """A worker's job: receive what is there, and stay a while if more may come."""
+        if not self._reading.acquire(False):
+            return  # somebody reads; the reactor looks again at its next tick
+        linger = LINGER if Link.lingering < MAX_LINGERING else 0.0
+        if self._fd is None:
+            linger = 3600.0
+        Link.lingering += 1
+        try:
+            self._read_on(linger)
+        finally:
+            Link.lingering -= 1
+
+    def _read_on(self, linger: float) -> None:
+        """Receive and handle until nothing comes for `linger` seconds, or somebody else has the reading role."""
+        connection = self.connection
+        while True:
+            try:
+                if self._corked and not connection.pending():
+                    self._uncork()
+                parts = connection.receive(timeout=linger)
+                if parts is None:
+                    self._pass_on()
+                    self._rearm()
+                    return
+                request = self._take(parts, True)
+            except TincansError as error:
+                self._pass_on()
+                self.lost(error)
+                return
+            if request is not None:
+                self._epoch += 1
+                self._pass_on()
+                if self._fd is None:
+                    self.attend()
+                self.owner.execute(self, request)
+                if not self._reading.acquire(False):
+                    return
+
+    def rest(self) -> bool:
+        """The reactor's look at a link that was being read: arm it when nobody has read it since the last look."""
+        if self.dead is not None:
+            return True
+        if self._corked:
+            self._uncork()
+        if self._reading.locked() or self._epoch != self._seen_epoch:
+            self._seen_epoch = self._epoch
+            return self._fd is None and self._reading.locked()
+        self._rearm()
+        return True
+
+    def _rearm(self) -> None:
+        if self.dead is None:
+            if self._fd is None:
+                if not self._reading.locked():
+                    threading.Thread(target=self.ready, name="tincans-reader", daemon=True).start()
+            elif self.connection.pending():
+                self.reactor.submit(self.ready)
+            else:
+                self.reactor.arm(self._fd, self)
+
+    def hand_over(self) -> None:
+        """Called before a handler known to be slow: let the background read on at once."""
+        if self._corked:
+            self._uncork()
+        if not self._reading.locked():
+            self._rearm()
+
+    # -- answers of short handlers, several in one go ---------------------------------------------------------------
+
+    def reply(self, message: Message, *, timeout: float | None) -> None:
+        """Send an answer; while further requests are already here, keep it back to send several at once."""
+        parts = self.wire.encode(message, self.references)
+        if len(parts) == 1 and len(parts[0]) < 4096 and self.connection.pending():
+            self._corked.append(parts)
+            if len(self._corked) < CORK_MESSAGES:
+                return
+            self._uncork()
+        elif self._corked:
+            self._corked.append(parts)
+            self._uncork()
+        else:
+            self.send_parts(parts, timeout=timeout)
+
+    def _uncork(self) -> None:
+        with self._sending:
+            batch, self._corked = self._corked, []
+            try:
+                if self._outbox:
+                    self._flush_outbox(CLOGGED_AFTER)
+                self.connection.send_many(batch, timeout=CLOGGED_AFTER)
+            except TincansError as error:
+                self.lost(error)
+
+    # -- what becomes of a message ---------------------------------------------------------------------------------
+
+    def _take(self, parts: list[Buffer], may_run: bool = False) -> Request[Any] | None:
+        """Handle one message. A request to be run by this thread is returned when `may_run`."""
+        message = self.wire.decode(parts)
+        self.heard += 1
+        kind = type(message)
+        if not self.greeted:
+            self.owner.greet(self, message)
+        elif kind is Request:
+            self.session.check_request(message)
+            if not self.owner.execute_at_once(self, message):
+                if may_run:
+                    return message
+                self.reactor.submit(lambda: self.owner.execute(self, message))
+        else:
+            self.handlers[kind](message)
+        return None
+
+    def _on_answer(self, message: Reply[Any]) -> None:
+        waiter = self.session.calls.pop(message.id, None)
+        if message.stream and waiter is not None:
+            # Before anybody else reads on: the elements may follow at once.
+            self.session.inlets[message.id] = self.new_inlet(message.id)
+        if waiter is not None:
+            waiter.deliver(message)
+        elif self.late_answer is not None:
+            self.late_answer(message)
+
+    def new_inlet(self, id: int) -> Incoming:
+        """Where the elements of a stream are kept until they are consumed."""
+        return Incoming(self, id)
+
+    def _on_failure(self, message: Failure) -> None:
+        waiter = self.session.calls.pop(message.id, None)
+        if waiter is not None:
+            waiter.deliver(message)
+        elif (inlet := self.session.inlets.pop(message.id, None)) is not None:
+            inlet.deliver_failure(message)
+
+    def _on_element(self, message: Item[Any] | Publication[Any]) -> None:
+        inlet = self.session.inlets.get(message.id)
+        if inlet is not None:
+            inlet.deliver(message)
+
+    def _on_end(self, message: End) -> None:
+        inlet = self.session.inlets.pop(message.id, None)
+        if inlet is not None:
+            inlet.deliver_end()
+
+    def _on_credit(self, message: Credit) -> None:
+        outlet = self.session.outlets.get(message.id)
+        if outlet is not None:
+            outlet.grant(message.count)
+
+    def _on_cancel(self, message: Cancel) -> None:
+        running = self.session.running.pop(message.id, None)
+        if running is not None:
+            running.cancel()
+        outlet = self.session.outlets.pop(message.id, None)
+        if outlet is not None:
+            outlet.cancel()
+
+    def _on_ping(self, message: Ping) -> None:
+        self.post(Pong(message.token))
+
+    def _on_goodbye(self, message: Goodbye) -> None:
+        self.leaving = True
+        self.owner.goodbye(self)
+
+    # -- deadlines of calls that no thread waits for --------------------------------------------------------------
+
+    def expire_at(self, when: float, id: int) -> None:
+        """Fail our call `id` at `when` (time.monotonic) if it has no answer by then."""
+        expiries, calls = self._expiries, self.session.calls
+        while expiries and expiries[0][1] not in calls:
+            expiries.popleft()
+        expiries.append((when, id))
+        if when < self._expiry_timer:
+            self._expiry_timer = when
+            self.reactor.call_at(when, self._expire)
+
+    def _expire(self) -> None:
+        now = time.monotonic()
+        self._expiry_timer = float("inf")
+        late = [entry for entry in list(self._expiries) if entry[1] in self.session.calls]
+        self._expiries = deque(entry for entry in late if entry[0] > now)
+        for when, id in late:
+            waiter = self.session.calls.pop(id, None) if when <= now else None
+            if waiter is not None:
+                self.post(Cancel(id))
+                waiter.fail(
+                    CallTimeoutError(
+                        f"{waiter.operation} was not answered by its deadline; it was asked to stop, but may have "
+                        "happened.",
+                        operation=waiter.operation,
+                    )
+                )
+        if self._expiries:
+            self._expiry_timer = min(when for when, _ in self._expiries)
+            self.reactor.call_at(self._expiry_timer, self._expire)
+
+    # -- the end ---------------------------------------------------------------------------------------------------
+
+    def lost(self, error: TincansError) -> None:
+        """The connection is over. Everybody who waits on it is told at once."""
+        with self._dying:
+            if self.dead is not None:
+                return
+            self.dead = error
+        self.reactor.forget(self._fd, self)
+        self.connection.close()
+        calls, running, inlets, outlets = self.session.everything_open()
+        for waiter in calls:
+            waiter.fail(self._gone("unknown", waiter.operation))
+        for inlet in inlets:
+            inlet.fail(self._gone(None))
+        for task in (*running, *outlets):
+            task.cancel()
+        self._outbox.clear()
+        while self._parked:
+            try:
+                self._parked.popleft().nudge()
+            except IndexError:
+                break
+        self.owner.lost(self, error)
+
+    def close(self, reason: str = "") -> None:
+        """Say goodbye and end."""
+        if self.dead is None and self.greeted and self.wire.greets:
+            self.post(Goodbye(reason))
+        self.lost(ClosedError(f"This connection to {self.identity.address or 'the other end'} was closed here."))
+
+    def _gone(self, outcome: Any, operation: str = "") -> TincansError:
+        cause = self.dead
+        if isinstance(cause, ClosedError):
+            return ClosedError(str(cause), operation=operation or None)
+        what = f"{operation}: " if operation else ""
+        after = {"unknown": " It may or may not have happened (outcome unknown).", "not_sent": " Nothing was sent."}
+        return DisconnectedError(
+            f"{what}the other end is gone: {cause}{after.get(outcome, '')}", outcome=outcome, operation=operation or None
+        )
+
+
+def _ignore(message: Any) -> None:
+    """Late or repeated, and harmless."""

@@ -1,0 +1,221 @@
+"""The background: one pool of threads that waits for descriptors, runs jobs and keeps time.
+
+Rules of this file
+- Leader and followers: one thread waits in the kernel; what it finds it runs itself, and another one leads.
+  So a request that wakes the program is served without a thread switch.
+- Invariant: a link that must be read in the background is either armed in the kernel or in `_attended`, where
+  the leader looks every TICK whether anybody reads it, and arms it when nobody does. An idle program ticks not.
+- All threads are daemons: the end of the program never waits for them.
+- After a fork the child makes a reactor of its own; it never touches its parent's.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import logging
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Protocol
+
+from tincans.toolkit.readiness import Readiness, SystemReadiness
+
+TICK = 0.005
+"""Seconds between two looks at links that somebody was reading: how long a slow handler may hold up the next."""
+
+MAX_WORKERS = 64
+"""Handlers that run at the same time in one program; further ones wait for a free thread."""
+
+IDLE_SECONDS = 10.0
+log = logging.getLogger("tincans")
+Job = Callable[[], None]
+
+
+class Attended(Protocol):
+    """Something to be read in the background when nobody else reads it."""
+
+    def ready(self) -> None:
+        """A job: there is something to receive."""
+        ...
+
+    def rest(self) -> bool:
+        """Called each tick: True when it is armed again (or dead) and needs no more looks."""
+        ...
+
+
+class Timer:
+    """A job at a time. `cancel` may come too late; the job must not mind."""
+
+    __slots__ = ("cancelled", "job", "when")
+
+    def __init__(self, when: float, job: Job) -> None:
+        self.when = when
+        self.job = job
+        self.cancelled = False
+
+    def cancel(self) -> None:
+        self.cancelled = True
+
+
+class Reactor:
+    """A pool of at most `max_workers` threads, started when first needed."""
+
+    def __init__(self, max_workers: int = MAX_WORKERS) -> None:
+        self._readiness: Readiness = SystemReadiness()
+        self._changed = threading.Condition(threading.Lock())
+        self._jobs: deque[Job] = deque()
+        self._timers: list[tuple[float, int, Timer]] = []
+        self._order = itertools.count()
+        self._attended: dict[Attended, None] = {}
+        self._leading = False
+        self._wakes_at: float | None = None
+        self._idle = 0
+        self._workers = 0
+        self._max_workers = max_workers
+
+    # -- for everybody ---------------------------------------------------------------------------------
+
+    def submit(self, job: Job) -> None:
+        """Run `job` on some thread, soon."""
+        with self._changed:
+            self._jobs.append(job)
+            self._get_help()
+
+    def call_at(self, when: float, job: Job) -> Timer:
+        """Run `job` at `when` (time.monotonic)."""
+        timer = Timer(when, job)
+        with self._changed:
+            heapq.heappush(self._timers, (when, next(self._order), timer))
+            self._expect_by(when)
+        return timer
+
+    def attend(self, link: Attended) -> None:
+        """See to it that `link` is read by somebody, from the next tick on."""
+        if link in self._attended:
+            return
+        with self._changed:
+            self._attended[link] = None
+            self._expect_by(time.monotonic() + TICK)
+
+    def arm(self, fd: int, link: Attended) -> None:
+        """Call `link.ready` on a worker when `fd` is readable, once."""
+        self._readiness.arm(fd, link)
+        if not self._leading:
+            with self._changed:
+                self._get_help()
+
+    def forget(self, fd: int | None, link: Attended) -> None:
+        """No more of this link; before its descriptor is closed."""
+        self._attended.pop(link, None)
+        if fd is not None:
+            self._readiness.forget(fd)
+
+    # -- with the lock held ------------------------------------------------------------------------------
+
+    def _get_help(self) -> None:
+        if not self._jobs and self._leading:
+            return
+        if self._idle:
+            self._changed.notify()
+        elif self._workers < self._max_workers:
+            self._workers += 1
+            threading.Thread(target=self._work, name="tincans", daemon=True).start()
+        elif self._leading:
+            self._readiness.wake()
+
+    def _expect_by(self, when: float) -> None:
+        if not self._leading:
+            self._get_help()
+        elif self._wakes_at is None or when < self._wakes_at:
+            self._wakes_at = when
+            self._readiness.wake()
+
+    def _timeout(self, now: float) -> float | None:
+        while self._timers and self._timers[0][2].cancelled:
+            heapq.heappop(self._timers)
+        when = self._timers[0][0] if self._timers else None
+        if self._attended:
+            when = now + TICK if when is None else min(when, now + TICK)
+        self._wakes_at = when
+        return None if when is None else max(0.0, when - now)
+
+    def _due(self, now: float) -> None:
+        while self._timers and self._timers[0][0] <= now:
+            timer = heapq.heappop(self._timers)[2]
+            if not timer.cancelled:
+                self._jobs.append(timer.job)
+
+    # -- the threads -------------------------------------------------------------------------------------
+
+    def _work(self) -> None:
+        while (job := self._next_job()) is not None:
+            try:
+                job()
+            except Exception:  # a worker must outlive any one job
+                log.exception("A background job of tincans failed; please report this.")
+            del job
+
+    def _next_job(self) -> Job | None:
+        with self._changed:
+            while not self._jobs and self._leading:
+                self._idle += 1
+                notified = self._changed.wait(IDLE_SECONDS)
+                self._idle -= 1
+                if not notified and not self._jobs and self._leading and self._idle:
+                    self._workers -= 1
+                    return None
+            if self._jobs:
+                job = self._jobs.popleft()
+                self._get_help()
+                return job
+            self._leading = True
+        return self._lead()
+
+    def _lead(self) -> Job:
+        while True:
+            with self._changed:
+                timeout = self._timeout(time.monotonic())
+            found = self._readiness.wait(timeout)
+            self._look_after()
+            with self._changed:
+                for link in found:
+                    self._attended[link] = None
+                    self._jobs.append(link.ready)
+                self._due(time.monotonic())
+                if self._jobs:
+                    self._leading = False
+                    job = self._jobs.popleft()
+                    self._get_help()
+                    return job
+
+    def _look_after(self) -> None:
+        for link in list(self._attended):
+            if link.rest():
+                self._attended.pop(link, None)
+
+
+_reactor: Reactor | None = None
+_making = threading.Lock()
+
+
+def reactor() -> Reactor:
+    """This program's reactor."""
+    global _reactor
+    if _reactor is None:
+        with _making:
+            if _reactor is None:
+                _reactor = Reactor()
+    return _reactor
+
+
+def _after_fork_in_child() -> None:
+    global _reactor, _making
+    _making = threading.Lock()
+    _reactor = None  # its descriptors stay open until collected; its threads do not exist here
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)
