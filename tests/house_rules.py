@@ -28,6 +28,9 @@ RESTRICTED = {
 }
 # The one public list: the rooms below must not climb up to it.
 MAY_USE_THE_FACE = ("__main__", "cli.", "conformance.")
+ROOMS = frozenset(
+    {"contracts", "core", "errors", "facts", "finder", "protocols", "pump", "toolkit", "transports", "wires"}
+)
 # What `import tincans` may load at once. Tools that a user starts on purpose may load theirs at the top.
 ALWAYS_THERE = frozenset({"msgspec", "tincans"})
 MAY_LOAD_AT_ONCE = ("cli.", "conformance.")
@@ -88,9 +91,17 @@ def imports(tree: ast.Module) -> Iterator[Import]:
         if isinstance(node, ast.Import):
             yield from (Import(alias.name, node.lineno, late) for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.level == 0:
-            yield Import(node.module or "", node.lineno, late)
+            yield from (Import(name, node.lineno, late) for name in _named(node))
         late = late or isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda))
         waiting += [(child, late) for child in ast.iter_child_nodes(node)]
+
+
+def _named(node: ast.ImportFrom) -> set[str]:
+    """`from tincans import errors` names a room of the package, not its face."""
+    whole = node.module or ""
+    if whole != "tincans":
+        return {whole}
+    return {f"tincans.{alias.name}" if alias.name in ROOMS else "tincans" for alias in node.names}
 
 
 def _is_type_checking(test: ast.expr) -> bool:
@@ -161,7 +172,8 @@ def does_not_climb_to_the_face(file: SourceFile) -> list[str]:
 
 def uses_one_word_each(file: SourceFile) -> list[str]:
     """The same thing has the same name everywhere: `receive`, never also recv or read."""
-    named = (node for node in ast.walk(file.tree) if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)))
+    owners = [node for node in ast.walk(file.tree) if isinstance(node, (ast.Module, ast.ClassDef))]
+    named = [n for owner in owners for n in owner.body if isinstance(n, (ast.FunctionDef, ast.AsyncFunctionDef))]
     return [
         f"{file.path}:{node.lineno}: {node.name} is called {ONE_WORD[node.name]} here"
         for node in named

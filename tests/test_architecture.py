@@ -36,11 +36,13 @@ PLANTED = [
     (house_rules.loads_libraries_when_used, SourceFile("transports.redis", "import redis\n")),
     (house_rules.loads_libraries_when_used, SourceFile("cli", "import rich_click\n")),
     (house_rules.does_not_climb_to_the_face, SourceFile("peer", "import tincans\n")),
+    (house_rules.does_not_climb_to_the_face, SourceFile("core.thing", "from tincans import connect, errors\n")),
     (house_rules.uses_one_word_each, SourceFile("transports.unix", "class A:\n    def recv(self): ...\n")),
     (house_rules.names_no_machine, SourceFile("core.thing", "x = '/ho" + "me/alice/x'\n")),
 ]
 
 HARMLESS = [
+    (house_rules.does_not_climb_to_the_face, SourceFile("core.thing", "from tincans import errors\n")),
     (house_rules.unpickles_nothing, SourceFile("transports.mp", "import pickle\n")),
     (house_rules.keeps_threads_and_loops_apart, SourceFile("pump.reader", "import threading\n")),
     (house_rules.keeps_threads_and_loops_apart, SourceFile("aio", "import asyncio\n")),
