@@ -1,0 +1,142 @@
+"""The private directory where programs of one user find each other by name, and the list of those that serve.
+
+Rules of this file
+- $TINCANS_RUNTIME_DIR, else $XDG_RUNTIME_DIR/tincans, else <tmp>/tincans-<uid>; 0700, ours, not a symlink.
+- Nothing planted is followed, repaired or removed: DeniedError says what to do.
+- An entry in the list lives as long as its program holds a kernel lock on it; a dead one is removed when seen.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import re
+import stat
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tincans.errors import AddressError, DeniedError
+from tincans.toolkit import name_lock
+
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]{0,99}")
+_counter = itertools.count(1)
+
+
+def runtime_directory() -> Path:
+    """The directory, made when it is not there yet. DeniedError when it is not safely ours.
+
+    >>> runtime_directory().is_dir()
+    True
+    """
+    return _private(_wanted())
+
+
+def path_of(name: str, suffix: str) -> Path:
+    """Where the thing called `name` is kept: `path_of("alice", ".sock")`. AddressError for a name that is none."""
+    if not _NAME.fullmatch(name):
+        raise AddressError(
+            f"{name!r} is not a name: 1 to 100 letters, digits, '_', '-', '.', not beginning with '-' or '.'."
+            " For a file of your own give its whole path, such as unix:/run/alice.sock."
+        )
+    return runtime_directory() / (name + suffix)
+
+
+def _wanted() -> Path:
+    if chosen := os.environ.get("TINCANS_RUNTIME_DIR"):
+        return Path(chosen).absolute()
+    if (session := os.environ.get("XDG_RUNTIME_DIR")) and Path(session).is_dir():
+        return Path(session) / "tincans"
+    return Path(os.environ.get("TMPDIR") or "/tmp") / f"tincans-{os.geteuid()}"
+
+
+def _private(path: Path) -> Path:
+    """`path` as a directory that only this user can enter, made when missing."""
+    try:
+        path.mkdir(mode=0o700)
+    except FileExistsError:
+        pass
+    except OSError as error:
+        raise _unsafe(path, f"cannot be made ({error.strerror})") from error
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError as error:
+        raise _unsafe(path, f"is not a directory that can be entered ({error.strerror})") from error
+    try:
+        _check(path, descriptor)
+    finally:
+        os.close(descriptor)
+    return path
+
+
+def _check(path: Path, descriptor: int) -> None:
+    status = os.fstat(descriptor)
+    if status.st_uid != os.geteuid():
+        raise _unsafe(path, f"belongs to user {status.st_uid}, not to you ({os.geteuid()})")
+    if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise _unsafe(path, "can be written by other users")
+    if status.st_mode & 0o077:  # others could look, not change: safe to close
+        os.fchmod(descriptor, 0o700)
+
+
+def _unsafe(path: Path, why: str) -> DeniedError:
+    return DeniedError(
+        f"The runtime directory {path} {why}. Remove it or mend it (chmod 700),"
+        " or set TINCANS_RUNTIME_DIR to a directory of your own, for both programs."
+    )
+
+
+@dataclass(frozen=True)
+class Service:
+    """A program that serves now. `started` is in seconds since 1970; `functions` is None when not told."""
+
+    name: str
+    pid: int
+    urls: tuple[str, ...]
+    started: float
+    functions: int | None = None
+
+
+class Registration:
+    """One entry in the list of services, until `close` or the end of the program."""
+
+    def __init__(self, lock: name_lock.NameLock) -> None:
+        self._lock = lock
+
+    def close(self) -> None:
+        """Take the entry out. May be called twice."""
+        self._lock.release()
+
+
+def register(name: str, urls: Sequence[str], functions_count: int | None = None) -> Registration:
+    """Put this program into the list that `services` gives.
+
+    >>> entry = register("example", ["unix:example"], 3)
+    >>> [service.urls for service in services() if service.pid == os.getpid() and service.name == "example"]
+    [('unix:example',)]
+    >>> entry.close()
+    """
+    about = {"name": name, "urls": list(urls), "started": time.time(), "functions": functions_count}
+    place = _private(runtime_directory() / "services")
+    return Registration(name_lock.acquire(place / f"{os.getpid()}-{next(_counter)}", about))
+
+
+def services() -> list[Service]:
+    """The programs of this user that serve now, by name. Entries of dead ones are removed."""
+    place = _private(runtime_directory() / "services")
+    found = [service for path in place.iterdir() if (service := _service(path)) is not None]
+    return sorted(found, key=lambda service: (service.name, service.started))
+
+
+def _service(path: Path) -> Service | None:
+    try:
+        record = name_lock.holder(path)
+        if record is None:
+            return None
+        urls = tuple(str(url) for url in record["urls"])
+        return Service(str(record["name"]), int(record["pid"]), urls, float(record["started"]), record["functions"])
+    except (KeyError, TypeError, ValueError):  # its program has locked it and is about to write it
+        return None
+    except DeniedError:  # planted, or not ours to judge: not a service, and no reason to hide the others
+        return None
