@@ -29,7 +29,7 @@ RESTRICTED = {
 # The one public list: the rooms below must not climb up to it.
 MAY_USE_THE_FACE = ("__main__", "cli.", "conformance.")
 ROOMS = frozenset(
-    {"contracts", "core", "errors", "facts", "finder", "protocols", "pump", "toolkit", "transports", "wires"}
+    {"contracts", "core", "errors", "facts", "finder", "protocols", "pump", "toolkit", "transports", "version", "wires"}
 )
 # What `import tincans` may load at once. Tools that a user starts on purpose may load theirs at the top.
 ALWAYS_THERE = frozenset({"msgspec", "tincans"})
