@@ -1,0 +1,81 @@
+"""One Python API for every way two programs can talk.
+
+    alice = tincans.serve("alice")               alice = tincans.connect("alice")
+    @alice.expose                                print(alice.call.add(2, 5))
+    def add(a: int, b: int) -> int: ...
+    alice.run()
+
+Change "alice" to any method's URL ("unix:alice", "pipe:alice", "tcp://host:9000") on both sides and nothing else changes.
+"""
+
+from tincans.contracts import Change, Note
+from tincans.errors import (
+    AddressError,
+    ArgumentError,
+    CallCancelledError,
+    CallTimeoutError,
+    ClosedError,
+    DeniedError,
+    DisconnectedError,
+    FullError,
+    LeaseLostError,
+    MissingLibraryError,
+    NameInUseError,
+    NotExposedError,
+    ProtocolError,
+    RemoteError,
+    ResultError,
+    TincansError,
+    TooLargeError,
+    UnreachableError,
+    UnsendableError,
+    UnsupportedError,
+    VersionError,
+    WaitTimeoutError,
+)
+from tincans.finder import methods
+from tincans.peer import Peer, connect
+from tincans.pump.execution import caller
+from tincans.server import Server, serve
+from tincans.verbs import Flag, Job, Lock, Messages, Queue, State
+from tincans.version import VERSION as __version__
+
+__all__ = [
+    "AddressError",
+    "ArgumentError",
+    "CallCancelledError",
+    "CallTimeoutError",
+    "Change",
+    "ClosedError",
+    "DeniedError",
+    "DisconnectedError",
+    "Flag",
+    "FullError",
+    "Job",
+    "LeaseLostError",
+    "Lock",
+    "Messages",
+    "MissingLibraryError",
+    "NameInUseError",
+    "NotExposedError",
+    "Note",
+    "Peer",
+    "ProtocolError",
+    "Queue",
+    "RemoteError",
+    "ResultError",
+    "Server",
+    "State",
+    "TincansError",
+    "TooLargeError",
+    "UnreachableError",
+    "UnsendableError",
+    "UnsupportedError",
+    "VersionError",
+    "WaitTimeoutError",
+    "__version__",
+    "caller",
+    "connect",
+    "methods",
+    "serve",
+]

@@ -30,6 +30,8 @@ class Reading:
 
 
 PLAIN = Reading()
+CROSSING = 1.0
+"""Seconds for another thread to finish handing us an answer that it has already taken from the table."""
 
 
 def call(
@@ -72,8 +74,7 @@ def call(
     except BaseException:  # Ctrl-C: the other side should stop as well
         give_up(link, id, undo)
         raise
-    if not answered:
-        give_up(link, id, undo)
+    if not answered and not (waiter.done or crossed(link, id, waiter, undo)):
         raise timed_out(waiter.operation, timeout)
     if waiter.error is not None:
         raise waiter.error
@@ -99,7 +100,7 @@ def start(
         return result_of(link, message, name, operation, timeout, reading)
 
     future = CallFuture(operation, read, link.wait, link.attend)
-    future.on_cancel = lambda: give_up(link, id)
+    future.on_cancel = lambda: _ignored(give_up(link, id))
     link.session.calls[id] = future.waiter
     try:
         link.send(Request(id, name, args, kwargs or None, timeout, key), timeout=timeout)
@@ -126,15 +127,24 @@ class _Abandoned(Waiter):
             self._undo(message)
 
 
-def give_up(link: Link, id: int, undo: Callable[[Any], None] | None = None) -> None:
-    """We wait no longer: tell the other side, unless the answer has just come."""
+def give_up(link: Link, id: int, undo: Callable[[Any], None] | None = None) -> bool:
+    """We wait no longer: tell the other side. False when the answer has just come."""
     calls = link.session.calls
-    waiter = calls.pop(id, None)
-    if waiter is None:
-        return
+    if calls.pop(id, None) is None:
+        return False
     if undo is not None:
         calls[id] = _Abandoned(undo)
     link.post(Cancel(id))
+    return True
+
+
+def _ignored(result: object) -> None:
+    """For callbacks whose result nobody wants."""
+
+
+def crossed(link: Link, id: int, waiter: Waiter, undo: Callable[[Any], None] | None) -> bool:
+    """Give up at the deadline; True when the answer was being handed to us at that very moment."""
+    return not give_up(link, id, undo) and link.wait(waiter, CROSSING)
 
 
 def timed_out(operation: str, timeout: float | None) -> CallTimeoutError:

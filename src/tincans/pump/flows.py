@@ -120,6 +120,11 @@ class Stream:
             raise StopIteration
         return self._read(message)
 
+    def detach(self) -> Incoming:
+        """The messages themselves; the stream is done with them."""
+        self._finished = True
+        return self._incoming
+
     def close(self) -> None:
         """End the stream; the generator at the other end is closed."""
         self._finished = True

@@ -85,6 +85,7 @@ class Link:
         self.leaving = False
         self.heard = 0
         self.background = False
+        self.software = ""
         self.late_answer: Callable[[Reply[Any]], None] | None = None
         self.references = LinkReferences(self)
         self._fd = connection.fileno()
@@ -155,6 +156,10 @@ class Link:
         else:
             self._outbox.append(parts)
         self.reactor.submit(self._drain)
+
+    def has_unsent(self) -> bool:
+        """Whether something is still on its way out."""
+        return self.dead is None and bool(self._outbox or self._corked)
 
     def _drain(self) -> None:
         """A worker's job: send what `post` had to keep. A peer that takes nothing for long is cut."""
@@ -244,6 +249,17 @@ class Link:
             if not waiter.done:
                 waiter.nudge()
                 return
+
+    def probe(self) -> None:
+        """Look, without waiting, whether something has come meanwhile: news, a goodbye, or the end."""
+        if self._reading.acquire(False):
+            try:
+                while (parts := self.connection.receive(timeout=0)) is not None:
+                    self._take(parts)
+            except TincansError as error:
+                self.lost(error)
+            finally:
+                self._pass_on()
 
     # -- receiving: in the background ----------------------------------------------------------------------------
 

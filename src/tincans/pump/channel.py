@@ -1,0 +1,311 @@
+"""The connecting program's end: one link at a time, made again when it is lost.
+
+Rules of this file
+- Start order does not matter: `link` waits for the server within the caller's timeout, with backoff and jitter.
+- What was in flight when a link died fails with "outcome unknown"; it is repeated only when nothing had been sent, or
+  the function is idempotent (same key, so that the server's journal answers a repetition).
+- A forked child starts without a link and makes its own.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import secrets
+import threading
+import time
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+from tincans.contracts import Board, Connection, Transport, Wire
+from tincans.core.address import Address
+from tincans.core.dispatch import Dispatcher
+from tincans.core.handshake import GREETING_LIMIT, GREETING_TIMEOUT, NONCE_BYTES, Connecting, Me
+from tincans.core.messages import Hello, Message, Request
+from tincans.errors import (
+    ClosedError,
+    DeniedError,
+    DisconnectedError,
+    NotExposedError,
+    TincansError,
+    UnreachableError,
+    VersionError,
+    WaitTimeoutError,
+)
+from tincans.finder import find_framing
+from tincans.pump import calling
+from tincans.pump.calling import PLAIN, Reading
+from tincans.pump.execution import Executor, release
+from tincans.pump.flows import ENDED, Incoming
+from tincans.pump.hub_board import Elements, Undo, hub_board
+from tincans.pump.keys import keys_of
+from tincans.pump.link import Link
+from tincans.pump.reactor import reactor
+from tincans.pump.waiter import CallFuture
+from tincans.version import VERSION
+
+FIRST_BACKOFF = 0.01
+LAST_BACKOFF = 0.25
+PROBE_AFTER = 0.05
+"""Seconds of silence after which a link is looked at before it is used: a restarted server is noticed then."""
+
+
+class Channel:
+    """The string to one server, whatever becomes of single connections."""
+
+    def __init__(self, address: Address, transport: Transport, wire: Wire, reading: Reading = PLAIN) -> None:
+        self.address = address
+        self.url = str(address)
+        self.reading = reading
+        self.dispatcher = Dispatcher()
+        self.idempotent: frozenset[str] = frozenset()
+        self.on_lost: Callable[[TincansError], None] | None = None
+        self._transport = transport
+        self._wire = wire
+        self._framing = find_framing(wire)
+        self._executor = Executor(self.dispatcher)
+        self._link: Link | None = None
+        self._making = threading.Lock()
+        self._used = 0.0
+        self._closed = False
+        self._backoff = FIRST_BACKOFF
+        self._keys = keys_of(address)
+        self._max_message = int(address.settings(transport.options).get("max_message") or 2**30)
+        _channels.add(self)
+
+    # -- the link ------------------------------------------------------------------------------------------
+
+    def link(self, timeout: float | None) -> Link:
+        """A live link; connects, and waits for the server, within `timeout`."""
+        link = self._link
+        now = time.monotonic()
+        if link is not None and link.dead is None and not link.leaving:
+            if now - self._used > PROBE_AFTER:
+                link.probe()
+            self._used = now
+            if link.dead is None and not link.leaving:
+                return link
+        return self._make_link(timeout)
+
+    def _make_link(self, timeout: float | None) -> Link:
+        deadline = None if timeout is None else time.monotonic() + timeout
+        if not self._making.acquire(True, -1 if timeout is None else timeout):
+            raise UnreachableError(f"No connection to {self.url} within {timeout:g} s.", url=self.url)
+        try:
+            if self._closed:
+                raise ClosedError(f"This peer of {self.url} was closed.", url=self.url)
+            link = self._link
+            if link is not None and link.dead is None and not link.leaving:
+                return link
+            self._link = link = self._connect(deadline, timeout)
+            self._used = time.monotonic()
+        finally:
+            self._making.release()
+        if self.dispatcher.names():
+            link.attend()
+        return link
+
+    def _connect(self, deadline: float | None, timeout: float | None) -> Link:
+        backoff = FIRST_BACKOFF
+        while True:
+            left = GREETING_TIMEOUT if deadline is None else deadline - time.monotonic()
+            try:
+                return self._connect_once(max(0.001, min(left, GREETING_TIMEOUT)))
+            except (UnreachableError, DisconnectedError, WaitTimeoutError) as error:
+                if not error.temporary or isinstance(error, VersionError | DeniedError):
+                    raise
+                wait = backoff * random.uniform(0.5, 1.0)
+                if deadline is not None and time.monotonic() + wait >= deadline:
+                    raise UnreachableError(
+                        f"Nobody serves {self.url} (waited {timeout:g} s): {error}", url=self.url
+                    ) from error
+                time.sleep(wait)
+                backoff = min(backoff * 2, LAST_BACKOFF)
+
+    def _connect_once(self, timeout: float) -> Link:
+        connection = self._transport.connect(self.address, timeout=timeout, framing=self._framing)
+        try:
+            if self._wire.greets:
+                self._greet(connection, timeout)
+        except BaseException:
+            connection.close()
+            raise
+        connection.max_message = self._max_message
+        return Link(connection, self._wire, self, reactor(), connecting=True)
+
+    def _greet(self, connection: Connection, timeout: float) -> None:
+        deadline = time.monotonic() + timeout
+        connection.max_message = GREETING_LIMIT
+        me = Me(os.getpid(), software=VERSION, max_message=self._max_message, keys=self._keys)
+        greeting = Connecting(me, secrets.token_bytes(NONCE_BYTES), self.url)
+        connection.send(self._wire.encode(greeting.start()), timeout=timeout)
+        parts = connection.receive(timeout=max(0.0, deadline - time.monotonic()))
+        if parts is None:
+            raise WaitTimeoutError(f"{self.url} did not greet within {timeout:g} s.", url=self.url)
+        proof = greeting.receive(self._wire.decode(parts))
+        if proof is not None:
+            connection.send(self._wire.encode(proof), timeout=max(0.0, deadline - time.monotonic()))
+        if isinstance(greeting.other, Hello):
+            self.idempotent = frozenset(greeting.other.idempotent)
+
+    # -- Owner of the link -----------------------------------------------------------------------------------
+
+    def execute(self, link: Link, request: Request[Any]) -> None:
+        self._executor.execute(link, request)
+
+    def execute_at_once(self, link: Link, request: Request[Any]) -> bool:
+        return request.name.startswith("$") and release(link, request)
+
+    def greet(self, link: Link, message: Message) -> None:
+        """Never called: the connecting side greets before there is a link."""
+
+    def goodbye(self, link: Link) -> None:
+        """The server is leaving; the next call makes a new link."""
+
+    def lost(self, link: Link, error: TincansError) -> None:
+        if self.on_lost is not None and not self._closed:
+            self.on_lost(error)
+        if self.dispatcher.names() and not self._closed:
+            reactor().call_at(time.monotonic() + self._backoff * random.uniform(0.5, 1.0), self._come_back)
+
+    def _come_back(self) -> None:
+        """In the background, while the other side may want to call our functions."""
+        try:
+            self._make_link(GREETING_TIMEOUT)
+            self._backoff = FIRST_BACKOFF
+        except ClosedError:
+            pass
+        except TincansError:
+            self._backoff = min(self._backoff * 2, 5.0)
+            reactor().call_at(time.monotonic() + self._backoff, self._come_back)
+
+    # -- calls -------------------------------------------------------------------------------------------------
+
+    def call(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], *, timeout: float | None) -> Any:
+        """One call; see pump/calling.py."""
+        if name in self.idempotent:
+            return self.call_again(name, args, kwargs, timeout=timeout)
+        try:
+            return calling.call(self.link(timeout), name, args, kwargs, timeout=timeout, reading=self.reading)
+        except DisconnectedError as error:
+            if error.outcome != "not_sent":
+                raise self._located(error) from None
+        except TincansError as error:
+            raise self._located(error)
+        return calling.call(self.link(timeout), name, args, kwargs, timeout=timeout, reading=self.reading)
+
+    def call_again(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], *, timeout: float | None) -> Any:
+        """A call that may be repeated: after a reconnect it is sent again under the same key, until the deadline."""
+        key = secrets.token_hex(16)
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while True:
+            left = None if deadline is None else max(0.001, deadline - time.monotonic())
+            try:
+                link = self.link(left)
+                return calling.call(link, name, args, kwargs, timeout=left, key=key, reading=self.reading)
+            except DisconnectedError as error:
+                if deadline is not None and time.monotonic() >= deadline:
+                    raise self._located(error) from None
+            except TincansError as error:
+                raise self._located(error)
+
+    def start(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], *, timeout: float | None) -> CallFuture:
+        """A call whose answer is fetched later."""
+        return calling.start(self.link(timeout), name, args, kwargs, timeout=timeout, reading=self.reading)
+
+    def notify(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], *, timeout: float | None) -> None:
+        """A call without an answer: returns when it has left."""
+        self.link(timeout).send(Request(0, name, args, kwargs or None, timeout), timeout=timeout)
+
+    def _located(self, error: TincansError) -> TincansError:
+        if error.url is None:
+            error.url = self.url
+        return error
+
+    # -- hub_board.Asker ---------------------------------------------------------------------------------------------
+
+    def ask(self, name: str, *args: Any, timeout: float | None, undo: Undo | None = None) -> Any:
+        wait_there = timeout != 0
+        bound = timeout if wait_there else GREETING_TIMEOUT
+        link = self.link(bound)
+
+        def undo_late(reply: Any) -> None:
+            if undo is not None:
+                undo(link.wire.reader(Any)(reply.value, reply))
+
+        try:
+            return calling.call(
+                link,
+                name,
+                args,
+                {},
+                timeout=bound,
+                operation=name[1:],
+                wait_there=wait_there,
+                undo=None if undo is None else undo_late,
+            )
+        except TimeoutError as error:
+            raise WaitTimeoutError(str(error), url=self.url, operation=name[1:]) from None
+        except NotExposedError:
+            raise NotExposedError(f"{self.url} is no tincans server with a hub: it does not know {name!r}.") from None
+
+    def tell(self, name: str, *args: Any) -> None:
+        self.link(GREETING_TIMEOUT).send(Request(0, name, args), timeout=GREETING_TIMEOUT)
+
+    def open(self, name: str, *args: Any, timeout: float | None) -> Elements:
+        bound = GREETING_TIMEOUT if timeout is None else max(timeout, 1.0)
+        link = self.link(bound)
+        stream = calling.call(link, name, args, {}, timeout=bound, operation=name[1:])
+        return _LinkElements(link, stream.detach())
+
+    def board(self, timeout: float) -> Board:
+        """The method's own board, completed by the hub of the other program."""
+        return hub_board(self, self._transport.board(self.address, timeout=timeout))
+
+    # -- the end -----------------------------------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """Say goodbye and end; anyone waiting gets ClosedError."""
+        self._closed = True
+        link = self._link
+        if link is not None:
+            link.close("the peer was closed")
+
+    def abandon(self) -> None:
+        """In a forked child."""
+        link, self._link = self._link, None
+        self._making = threading.Lock()
+        if link is not None:
+            link.connection.abandon()
+
+
+class _LinkElements:
+    """hub_board.Elements over a link."""
+
+    def __init__(self, link: Link, incoming: Incoming) -> None:
+        self._incoming = incoming
+        self._read = link.wire.reader(Any)
+        link.attend()
+
+    def receive(self, *, timeout: float | None) -> Any:
+        message = self._incoming.receive(timeout=timeout)
+        if message is None or message is ENDED:
+            return message
+        return message.topic, self._read(message.value, message), message.dropped
+
+    def close(self) -> None:
+        self._incoming.close()
+
+
+_channels: weakref.WeakSet[Channel] = weakref.WeakSet()
+
+
+def _after_fork_in_child() -> None:
+    for channel in list(_channels):
+        channel.abandon()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)
+

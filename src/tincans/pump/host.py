@@ -1,0 +1,252 @@
+"""The serving program's end: listeners, the links they bring, and what all links share.
+
+Rules of this file
+- A stranger costs a descriptor and a few kilobytes, no thread, and is cut after GREETING_TIMEOUT; there may be
+  MAX_STRANGERS at once.
+- A link is one of ours only after its greeting; until then its messages go nowhere else.
+- Closing says goodbye to everybody, lets running functions finish for a bounded time, and removes every name.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from tincans.contracts import Connection, Listener, Wire
+from tincans.core.address import Address
+from tincans.core.dispatch import Dispatcher
+from tincans.core.handshake import GREETING_LIMIT, GREETING_TIMEOUT, NONCE_BYTES, Accepting, Me
+from tincans.core.messages import Goodbye, Hello, Message, Request
+from tincans.errors import ClosedError, DeniedError, DisconnectedError, ProtocolError, TincansError
+from tincans.finder import find_framing, resolve
+from tincans.pump.execution import Executor, release
+from tincans.pump.hub_service import HubService
+from tincans.pump.keys import keys_of
+from tincans.pump.link import Link
+from tincans.pump.reactor import reactor
+from tincans.toolkit.keep import Keep
+from tincans.version import VERSION
+
+MAX_STRANGERS = 4096
+ACCEPTS_AT_ONCE = 64
+DRAIN_SECONDS = 5.0
+log = logging.getLogger("tincans")
+
+
+@dataclass
+class Door:
+    """One address that a host listens on."""
+
+    address: Address
+    wire: Wire
+    listener: Listener
+    keys: Mapping[str, bytes]
+    max_message: int
+
+
+class Host:
+    """A serving program: owns its links. Thread-safe."""
+
+    def __init__(self, *, name: str = "", keep: Keep | None = None, keys: Mapping[str, bytes] | None = None) -> None:
+        self.name = name
+        self.dispatcher = Dispatcher()
+        self.executor = Executor(self.dispatcher)
+        self.reactor = reactor()
+        self.hub = HubService(self.reactor, keep)
+        self.doors: list[_DoorKeeper] = []
+        self.links: dict[Link, None] = {}
+        self.strangers: dict[Link, Accepting] = {}
+        self.refused = 0
+        self.closed = threading.Event()
+        self.on_last_gone: Callable[[], None] | None = None
+        self._keys = dict(keys or {})
+        self._lock = threading.Lock()
+
+    # -- doors ----------------------------------------------------------------------------------------------
+
+    def open(self, url: str) -> str:
+        """Listen on one more URL; the URL to connect to."""
+        address, transport, wire = resolve(url)
+        settings = address.settings(transport.options)
+        keys = {**self._keys, **keys_of(address)}
+        listener = transport.listen(address, framing=find_framing(wire))
+        door = Door(address, wire, listener, keys, int(settings.get("max_message") or 2**30))
+        keeper = _DoorKeeper(self, door)
+        self.doors.append(keeper)
+        keeper.begin()
+        return listener.address
+
+    # -- links ----------------------------------------------------------------------------------------------
+
+    def admit(self, door: Door, connection: Connection) -> None:
+        """A new connection: it has GREETING_TIMEOUT to greet."""
+        if len(self.strangers) >= MAX_STRANGERS or self.closed.is_set():
+            self.refused += 1
+            connection.close()
+            return
+        link = Link(connection, door.wire, self, self.reactor, connecting=False)
+        if door.wire.greets or door.keys:
+            connection.max_message = GREETING_LIMIT
+            link.greeted = False
+            me = Me(
+                os.getpid(),
+                name=self.name,
+                software=VERSION,
+                max_message=door.max_message,
+                keys=door.keys,
+                idempotent=self.dispatcher.idempotent_names(),
+            )
+            where = connection.identity.address or "a stranger"
+            self.strangers[link] = Accepting(me, secrets.token_bytes(NONCE_BYTES), where)
+            self.reactor.call_at(time.monotonic() + GREETING_TIMEOUT, _Cutter(self, link))
+        else:
+            connection.max_message = door.max_message
+            self.links[link] = None
+        link.background = True
+        link.rest()  # arms it
+
+    def cut_stranger(self, link: Link) -> None:
+        """The time to greet is over."""
+        if link in self.strangers:
+            link.lost(DisconnectedError("It did not greet in time."))
+
+    def greet(self, link: Link, message: Message) -> None:
+        accepting = self.strangers.get(link)
+        if accepting is None:
+            return
+        try:
+            answer = accepting.receive(message)
+        except TincansError:
+            self.refused += 1
+            raise
+        if answer is not None:
+            link.post(answer)
+        if accepting.done:
+            other = accepting.other or Hello(0)
+            link.identity = replace(link.identity, key_name=accepting.key_name)
+            link.connection.max_message = accepting.me.max_message
+            link.software = other.software
+            link.greeted = True
+            self.links[link] = None
+            self.strangers.pop(link, None)
+        elif accepting.other is not None and answer is not None and not accepting.me.keys:
+            raise ProtocolError("The other side speaks another version.")
+
+    def execute(self, link: Link, request: Request[Any]) -> None:
+        self.executor.execute(link, request)
+
+    def execute_at_once(self, link: Link, request: Request[Any]) -> bool:
+        if not request.name.startswith("$"):
+            return False
+        if request.name.startswith("$back:"):
+            return False
+        if request.name == "$describe":
+            return False
+        if not release(link, request):
+            self.hub.request(link, request)
+        return True
+
+    def goodbye(self, link: Link) -> None:
+        """The other side will close; its end is noticed when it does."""
+
+    def lost(self, link: Link, error: TincansError) -> None:
+        stranger = self.strangers.pop(link, None)
+        if stranger is not None and isinstance(error, DeniedError):
+            log.warning("Refused %s: %s", link.identity.address, error)
+        self.links.pop(link, None)
+        self.hub.gone(link)
+        if self.on_last_gone is not None and not self.links and not self.strangers:
+            self.on_last_gone()
+
+    # -- the end -----------------------------------------------------------------------------------------------
+
+    def close(self, *, drain: float = DRAIN_SECONDS) -> None:
+        """Stop listening, say goodbye, let running functions finish within `drain` seconds, end all links."""
+        with self._lock:
+            if self.closed.is_set():
+                return
+            self.closed.set()
+        for keeper in self.doors:
+            keeper.close()
+        for link in list(self.links):
+            if link.wire.greets:
+                link.post(Goodbye("the server is closing"))
+        deadline = time.monotonic() + drain
+        while (self.executor.busy or any(link.has_unsent() for link in list(self.links))) and (
+            time.monotonic() < deadline
+        ):
+            time.sleep(0.005)
+        self.hub.close()
+        for link in [*self.links, *self.strangers]:
+            link.lost(ClosedError("The server was closed."))
+
+
+class _Cutter:
+    """A timer's job that does not keep the link's memory longer than needed."""
+
+    __slots__ = ("_host", "_link")
+
+    def __init__(self, host: Host, link: Link) -> None:
+        self._host = host
+        self._link = link
+
+    def __call__(self) -> None:
+        self._host.cut_stranger(self._link)
+
+
+class _DoorKeeper:
+    """Accepts connections on one listener: by the reactor where it has a descriptor, else by a thread."""
+
+    def __init__(self, host: Host, door: Door) -> None:
+        self.host = host
+        self.door = door
+        self._fd = door.listener.fileno()
+
+    def begin(self) -> None:
+        if self._fd is None:
+            threading.Thread(target=self._accept_for_ever, name="tincans-accept", daemon=True).start()
+        else:
+            self.host.reactor.arm(self._fd, self)
+
+    def ready(self) -> None:
+        """A worker's job: accept who is there."""
+        try:
+            for _ in range(ACCEPTS_AT_ONCE):
+                connection = self.door.listener.accept(timeout=0)
+                if connection is None:
+                    break
+                self.host.admit(self.door, connection)
+        except ClosedError:
+            return
+        except Exception as error:  # out of descriptors or memory: others may leave, so try again
+            log.warning("Could not accept on %s: %s", self.door.listener.address, error)
+            self.host.reactor.call_at(time.monotonic() + 0.1, self.begin)
+            return
+        if not self.host.closed.is_set() and self._fd is not None:
+            self.host.reactor.arm(self._fd, self)
+
+    def rest(self) -> bool:
+        return True
+
+    def _accept_for_ever(self) -> None:
+        while not self.host.closed.is_set():
+            try:
+                connection = self.door.listener.accept(timeout=None)
+                if connection is not None:
+                    self.host.admit(self.door, connection)
+            except ClosedError:
+                return
+            except Exception as error:
+                log.warning("Could not accept on %s: %s", self.door.listener.address, error)
+                self.host.closed.wait(0.1)
+
+    def close(self) -> None:
+        if self._fd is not None:
+            self.host.reactor.forget(self._fd, self)
+        self.door.listener.close()

@@ -1,0 +1,209 @@
+"""The serving program's face: `serve("alice")` gives a Server, `@server.expose` offers functions.
+
+Rules of this file
+- Sync; `tincans.aio` has the same names and signatures with `await` (a test compares them).
+- One service, any number of URLs. Functions run on worker threads, several at the same time.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from tincans.contracts import Board, Note, Policy
+from tincans.core.messages import Reply
+from tincans.errors import AddressError
+from tincans.facts import Facts
+from tincans.finder import find_wire
+from tincans.pump.host import Host
+from tincans.pump.hub_board import hub_board
+from tincans.pump.local_hub import LocalAsker
+from tincans.toolkit.keep import Keep
+from tincans.toolkit.runtime_directory import Registration, register
+from tincans.verbs import Flag, Follower, Lock, Messages, Queue, State, Words
+
+
+class Server:
+    """A program that others can reach. `serve` makes it; it listens from the start.
+
+    Use it as a context manager, `run()` it, or `close()` it.
+    """
+
+    def __init__(self, urls: tuple[str, ...], host: Host) -> None:
+        self._host = host
+        self._registration: Registration | None = None
+        board = hub_board(LocalAsker(host.hub, self), Board())
+        self._words = Words(lambda: board, Facts("the serving program's own hub"), "this server", None)
+        self._followers: list[Follower] = []
+        host.dispatcher.reserve("$describe", self.describe)
+        opened: list[str] = []
+        try:
+            for url in urls:
+                opened.append(host.open(url))
+        except BaseException:
+            host.close(drain=0)
+            raise
+        self.urls = opened
+        """Where it can be reached: what to give to `connect`."""
+        self._registration = register(host.name or opened[0], opened)
+
+    @property
+    def url(self) -> str:
+        """The first of `urls`."""
+        return self.urls[0]
+
+    def expose(
+        self,
+        function: Callable[..., Any] | None = None,
+        *,
+        name: str | None = None,
+        idempotent: bool = False,
+        safe: bool = False,
+    ) -> Any:
+        """Let other programs call a function; a decorator, with or without options.
+
+        `idempotent`: it may be repeated after a lost connection. `safe`: it changes nothing (GET over HTTP).
+        Only exposed names can be called: no attributes, no dotted names.
+        """
+        if function is None:
+            return lambda f: self.expose(f, name=name, idempotent=idempotent, safe=safe)
+        self._host.dispatcher.expose(function, name=name, idempotent=idempotent, safe=safe)
+        return function
+
+    def expose_object(self, thing: Any) -> None:
+        """Expose the public functions of a module or the public methods of an object."""
+        self._host.dispatcher.expose_object(thing)
+
+    def describe(self) -> dict[str, Any]:
+        """The exposed functions with types and docs, as plain data."""
+        return self._host.dispatcher.interface.describe()
+
+    def publish(self, topic: str, value: Any) -> None:
+        """Tell everybody who listens to `topic` now."""
+        self._words.publish(topic, value)
+
+    def subscribe(self, pattern: str, *, limit: int = 10_000, on_full: Policy = "drop_oldest") -> Messages:
+        """Listen: `for note in server.subscribe("news.*"): ...`. At most `limit` wait for us; see `Messages`."""
+        return self._words.subscribe(pattern, limit=limit, on_full=on_full)
+
+    def on(self, pattern: str) -> Callable[[Callable[[Note], Any]], Callable[[Note], Any]]:
+        """A decorator: run the function for each note of a topic, on a thread of its own."""
+
+        def follow(function: Callable[[Note], Any]) -> Callable[[Note], Any]:
+            self._followers.append(self._words.follow(pattern, function))
+            return function
+
+        return follow
+
+    def queue(
+        self,
+        name: str,
+        *,
+        max_items: int | None = None,
+        on_full: Policy = "wait",
+        lease: float = 30.0,
+        max_deliveries: int = 5,
+    ) -> Queue:
+        """A queue of jobs: `q.put(x)`, `with q.take() as job:`. `lease` in seconds; see `Queue`."""
+        return self._words.queue(
+            name, max_items=max_items, on_full=on_full, lease=lease, max_deliveries=max_deliveries
+        )
+
+    @property
+    def state(self) -> State:
+        """Named values: `server.state["k"] = v`, `server.state.watch("k")`."""
+        return self._words.state
+
+    def flag(self, name: str) -> Flag:
+        """A shared boolean in the shape of threading.Event."""
+        return self._words.flag(name)
+
+    def lock(self, name: str, *, timeout: float | None = None) -> Lock:
+        """A lock among all programs: `with server.lock("update", timeout=5): ...`."""
+        return self._words.lock(name, timeout=timeout)
+
+    def share(self, array: Any) -> Any:
+        """The same array in memory that can be passed on without a copy, where the method can; read-only."""
+        from tincans.sharing import share
+
+        return share(array)
+
+    def run(self) -> None:
+        """Serve until SIGTERM, Ctrl-C or `close()`; then let running calls finish, say goodbye and return."""
+        if threading.current_thread() is not threading.main_thread():
+            self._host.closed.wait()
+            return
+        stop = threading.Event()
+        before = signal.signal(signal.SIGTERM, lambda number, frame: stop.set())
+        try:
+            while not stop.is_set() and not self._host.closed.is_set():
+                stop.wait(0.5 if not hasattr(signal, "set_wakeup_fd") else 3600)
+        except KeyboardInterrupt:
+            pass
+        finally:
+            self.close()
+            signal.signal(signal.SIGTERM, before)
+
+    def close(self, *, drain: float = 5.0) -> None:
+        """Stop listening, let running calls finish within `drain` seconds, end all connections. May be called twice."""
+        for follower in self._followers:
+            follower.close()
+        if self._registration is not None:
+            self._registration.close()
+        self._host.close(drain=drain)
+
+    def __enter__(self) -> Server:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<Server {' '.join(self.urls)}>"
+
+
+def serve(*urls: str, keep: str | Path | None = None, keys: Mapping[str, str] | None = None) -> Server:
+    """Be reachable at `urls` (a bare name, or any method's URL), all of them at once.
+
+    `keep` is a file in which queues and state survive the program (SQLite). `keys` are the keys that callers may
+    prove, by name, for methods over a network.
+
+    NameInUseError when a live program serves one of them already; AddressError; DeniedError.
+    """
+    if not urls:
+        raise AddressError("serve() needs at least one address, such as serve('alice').")
+    wire = find_wire("")
+    host = Host(
+        name=urls[0],
+        keep=None if keep is None else Keep(os.fspath(keep), encode=wire_encoder(wire), decode=wire_decoder(wire)),
+        keys=None if keys is None else {name: secret.encode() for name, secret in keys.items()},
+    )
+    return Server(urls, host)
+
+
+def wire_encoder(wire: Any) -> Callable[[Any], bytes]:
+    """How values are written to the file: as one message of the native wire."""
+    from tincans.core.framing import framing
+
+    frames = framing("frames")
+    return lambda value: b"".join(frames.encode(wire.encode(Reply(0, value))))
+
+
+def wire_decoder(wire: Any) -> Callable[[bytes], Any]:
+    """The way back."""
+    from tincans.core.framing import framing
+
+    frames = framing("frames")
+    read = wire.reader(Any)
+
+    def decode(data: bytes) -> Any:
+        deframer = frames.decoder(2**40)
+        deframer.feed(data)
+        message = wire.decode(deframer.next())
+        return read(message.value, message)
+
+    return decode
