@@ -24,12 +24,26 @@ PICKLES = frozenset({"pickle", "_pickle", "pickletools", "cloudpickle", "dill", 
 # Which standard modules may be imported only where. A name that ends in a dot stands for a file or a whole room.
 RESTRICTED = {
     "asyncio": ("aio.", "toolkit.asyncio_bridge", "protocols.", "conformance."),
-    "threading": ("pump.", "toolkit.", "transports.memory", "conformance."),
+    # The faces wait for signals (server) and follow topics (verbs) on a thread; all other threads are the pump's.
+    "threading": ("pump.", "toolkit.", "transports.memory", "conformance.", "server", "verbs"),
 }
 # The one public list: the rooms below must not climb up to it.
 MAY_USE_THE_FACE = ("__main__", "cli.", "conformance.")
 ROOMS = frozenset(
-    {"contracts", "core", "errors", "facts", "finder", "protocols", "pump", "toolkit", "transports", "version", "wires"}
+    {
+        "contracts",
+        "core",
+        "errors",
+        "facts",
+        "finder",
+        "protocols",
+        "pump",
+        "sharing",
+        "toolkit",
+        "transports",
+        "version",
+        "wires",
+    }
 )
 # What `import tincans` may load at once. Tools that a user starts on purpose may load theirs at the top.
 ALWAYS_THERE = frozenset({"msgspec", "tincans"})
