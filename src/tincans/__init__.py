@@ -5,7 +5,8 @@
     def add(a: int, b: int) -> int: ...
     alice.run()
 
-Change "alice" to any method's URL ("unix:alice", "pipe:alice", "tcp://host:9000") on both sides and nothing else changes.
+Change "alice" to any method's URL ("unix:alice", "pipe:alice", "tcp://host:9000") on both sides and nothing else
+changes.
 """
 
 from tincans.contracts import Change, Note

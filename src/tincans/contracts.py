@@ -47,6 +47,9 @@ class Connection(Protocol):
     One thread may be in `send` while another is in `receive`; two threads are never in the same one (the
     session's owner sees to that). `close` may be called by anyone, at any time, twice.
     A kill of either program leaves nothing behind that blocks the next connection.
+
+    A connection may also have `send_many(messages, *, timeout)`: like `send` for each message in order, with as few
+    system calls as possible (several short answers then leave in one go).
     """
 
     identity: Identity
@@ -282,9 +285,7 @@ class Queues(Protocol):
     def put(
         self, queue: str, value: Any, *, limit: int | None, policy: Policy, delay: float, timeout: float | None
     ) -> None: ...
-    def take(
-        self, queue: str, *, lease: float, max_deliveries: int, timeout: float | None
-    ) -> Delivery | None: ...
+    def take(self, queue: str, *, lease: float, max_deliveries: int, timeout: float | None) -> Delivery | None: ...
     def acknowledge(self, delivery: Delivery, *, timeout: float | None) -> None: ...
     def give_back(self, delivery: Delivery, *, delay: float, timeout: float | None) -> None: ...
     def renew(self, delivery: Delivery, *, timeout: float | None) -> None: ...

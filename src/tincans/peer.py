@@ -125,9 +125,7 @@ class Peer(Generic[C]):
         max_deliveries: int = 5,
     ) -> Queue:
         """A queue of jobs: `q.put(x)`, `with q.take() as job:`. `lease` in seconds; see `Queue`."""
-        return self._words.queue(
-            name, max_items=max_items, on_full=on_full, lease=lease, max_deliveries=max_deliveries
-        )
+        return self._words.queue(name, max_items=max_items, on_full=on_full, lease=lease, max_deliveries=max_deliveries)
 
     @property
     def state(self) -> State:
@@ -177,9 +175,25 @@ def _check_needs(needs: Iterable[str], facts: Facts, url: str) -> None:
 
 
 @overload
-def connect(url: str, contract: None = None, *, timeout: float = ..., **options: Any) -> Peer[Any]: ...
+def connect(
+    url: str,
+    contract: None = None,
+    *,
+    timeout: float = ...,
+    call_timeout: float | None = ...,
+    needs: Iterable[str] = ...,
+    errors: Iterable[type[BaseException]] = ...,
+) -> Peer[Any]: ...
 @overload
-def connect(url: str, contract: type[C], *, timeout: float = ..., **options: Any) -> Peer[C]: ...
+def connect(
+    url: str,
+    contract: type[C],
+    *,
+    timeout: float = ...,
+    call_timeout: float | None = ...,
+    needs: Iterable[str] = ...,
+    errors: Iterable[type[BaseException]] = ...,
+) -> Peer[C]: ...
 
 
 def connect(
@@ -209,5 +223,3 @@ def connect(
     words = Words(lambda: channel.board(CONNECT_TIMEOUT), facts, str(address), call_timeout)
     channel.link(timeout)
     return Peer(channel, words, call_timeout)
-
-

@@ -80,7 +80,8 @@ class Server:
 
     def describe(self) -> dict[str, Any]:
         """The exposed functions with types and docs, as plain data."""
-        return self._host.dispatcher.interface.describe()
+        description: dict[str, Any] = self._host.dispatcher.interface.describe()
+        return description
 
     def publish(self, topic: str, value: Any) -> None:
         """Tell everybody who listens to `topic` now."""
@@ -109,9 +110,7 @@ class Server:
         max_deliveries: int = 5,
     ) -> Queue:
         """A queue of jobs: `q.put(x)`, `with q.take() as job:`. `lease` in seconds; see `Queue`."""
-        return self._words.queue(
-            name, max_items=max_items, on_full=on_full, lease=lease, max_deliveries=max_deliveries
-        )
+        return self._words.queue(name, max_items=max_items, on_full=on_full, lease=lease, max_deliveries=max_deliveries)
 
     @property
     def state(self) -> State:

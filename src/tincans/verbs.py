@@ -160,9 +160,7 @@ class Queue:
 
     def take(self, *, timeout: float | None = None) -> Job:
         """The next job, waiting at most `timeout` seconds (None: as long as the other end lives); WaitTimeoutError."""
-        delivery = self._queues.take(
-            self.name, lease=self._lease, max_deliveries=self._max_deliveries, timeout=timeout
-        )
+        delivery = self._queues.take(self.name, lease=self._lease, max_deliveries=self._max_deliveries, timeout=timeout)
         if delivery is None:
             raise WaitTimeoutError(f"No job in {self.name!r} within {timeout or 0:g} s.")
         return Job(self._queues, delivery, self._timeout)
@@ -218,7 +216,7 @@ class State:
 
     def keys(self) -> list[str]:
         """All keys, without those of flags."""
-        return [k for k in self._values.keys(timeout=self._timeout) if not k.startswith(FLAG_PREFIX)]  # noqa: SIM118
+        return [k for k in self._values.keys(timeout=self._timeout) if not k.startswith(FLAG_PREFIX)]
 
     def get(self, key: str, default: Any = None) -> Any:
         """The value, or `default`."""

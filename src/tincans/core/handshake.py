@@ -62,9 +62,7 @@ class Connecting:
 
     def start(self) -> Hello:
         me = self.me
-        return Hello(
-            PROTOCOL_VERSION, me.software, me.pid, me.name, me.max_message, self._nonce, b"", self._key_name
-        )
+        return Hello(PROTOCOL_VERSION, me.software, me.pid, me.name, me.max_message, self._nonce, b"", self._key_name)
 
     def receive(self, message: Message) -> Proof | None:
         """DeniedError when the other side cannot prove the key; VersionError; ProtocolError."""
@@ -114,9 +112,7 @@ class Accepting:
             raise ProtocolError(f"{self.where} did not begin with a greeting.")
         self.other = message
         me = self.me
-        answer = Hello(
-            PROTOCOL_VERSION, me.software, me.pid, me.name, me.max_message, idempotent=me.idempotent
-        )
+        answer = Hello(PROTOCOL_VERSION, me.software, me.pid, me.name, me.max_message, idempotent=me.idempotent)
         if message.version != PROTOCOL_VERSION or not me.keys:
             self.done = message.version == PROTOCOL_VERSION
             return answer

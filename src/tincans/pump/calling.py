@@ -57,9 +57,7 @@ def call(
     calls[id] = waiter
     deadline = None if timeout is None else time.monotonic() + timeout
     try:
-        link.send(
-            Request(id, name, args, kwargs or None, timeout if wait_there else 0, key), timeout=timeout
-        )
+        link.send(Request(id, name, args, kwargs or None, timeout if wait_there else 0, key), timeout=timeout)
     except WaitTimeoutError:
         calls.pop(id, None)
         raise CallTimeoutError(
@@ -154,9 +152,7 @@ def timed_out(operation: str, timeout: float | None) -> CallTimeoutError:
     )
 
 
-def result_of(
-    link: Link, message: Any, name: str, operation: str, timeout: float | None, reading: Reading
-) -> Any:
+def result_of(link: Link, message: Any, name: str, operation: str, timeout: float | None, reading: Reading) -> Any:
     """The value of a Reply; raises what a Failure says."""
     if type(message) is Reply:
         expected = reading.types.get(name, Any) if reading.types else Any
@@ -171,5 +167,3 @@ def result_of(
 
 def _element_reader(read: Reader) -> Callable[[Any], Any]:
     return lambda message: read(message.value, message)
-
-

@@ -192,7 +192,8 @@ class Channel:
             if error.outcome != "not_sent":
                 raise self._located(error) from None
         except TincansError as error:
-            raise self._located(error)
+            self._located(error)
+            raise
         return calling.call(self.link(timeout), name, args, kwargs, timeout=timeout, reading=self.reading)
 
     def call_again(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], *, timeout: float | None) -> Any:
@@ -208,7 +209,8 @@ class Channel:
                 if deadline is not None and time.monotonic() >= deadline:
                     raise self._located(error) from None
             except TincansError as error:
-                raise self._located(error)
+                self._located(error)
+                raise
 
     def start(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], *, timeout: float | None) -> CallFuture:
         """A call whose answer is fetched later."""
@@ -308,4 +310,3 @@ def _after_fork_in_child() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork_in_child)
-

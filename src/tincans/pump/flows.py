@@ -93,9 +93,7 @@ class Stream:
     other end is closed.
     """
 
-    def __init__(
-        self, incoming: Incoming, read: Callable[[Any], Any], operation: str, timeout: float | None
-    ) -> None:
+    def __init__(self, incoming: Incoming, read: Callable[[Any], Any], operation: str, timeout: float | None) -> None:
         self._incoming = incoming
         self._read = read
         self._operation = operation

@@ -173,5 +173,3 @@ class HubService:
             self._timer = None
             if not self._closed:
                 self._settle(lambda now: self.hub.tick(now))
-
-

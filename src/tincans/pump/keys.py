@@ -39,7 +39,7 @@ def _load(path: str, url: str) -> dict[str, bytes]:
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError as error:
         raise AddressError(f"The key file {path} cannot be read: {error.strerror}.", url=url) from None
-    with open(fd, encoding="utf-8") as file:
+    with os.fdopen(fd, encoding="utf-8") as file:
         status = os.fstat(fd)
         if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid() or status.st_mode & 0o077:
             raise DeniedError(

@@ -10,6 +10,7 @@ Rules of this file
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections import deque
@@ -34,7 +35,14 @@ from tincans.core.messages import (
     Request,
 )
 from tincans.core.session import Session
-from tincans.errors import CallTimeoutError, ClosedError, DisconnectedError, ProtocolError, TincansError, WaitTimeoutError
+from tincans.errors import (
+    CallTimeoutError,
+    ClosedError,
+    DisconnectedError,
+    ProtocolError,
+    TincansError,
+    WaitTimeoutError,
+)
 from tincans.pump.flows import Incoming
 from tincans.pump.reactor import Reactor
 from tincans.pump.references import LinkReferences
@@ -89,6 +97,7 @@ class Link:
         self.late_answer: Callable[[Reply[Any]], None] | None = None
         self.references = LinkReferences(self)
         self._fd = connection.fileno()
+        self._send_many = getattr(connection, "send_many", None)
         self._sending = threading.Lock()
         self._reading = threading.Lock()
         self._dying = threading.Lock()
@@ -233,10 +242,8 @@ class Link:
         return left is None or waiter.done or left > 0
 
     def _unpark(self, waiter: Waiter) -> None:
-        try:
+        with contextlib.suppress(ValueError):
             self._parked.remove(waiter)
-        except ValueError:
-            pass
 
     def _pass_on(self) -> None:
         """Give the reading role back, and wake one who may want it."""
@@ -359,7 +366,11 @@ class Link:
             try:
                 if self._outbox:
                     self._flush_outbox(CLOGGED_AFTER)
-                self.connection.send_many(batch, timeout=CLOGGED_AFTER)
+                if self._send_many is not None:
+                    self._send_many(batch, timeout=CLOGGED_AFTER)
+                else:
+                    for parts in batch:
+                        self.connection.send(parts, timeout=CLOGGED_AFTER)
             except TincansError as error:
                 self.lost(error)
 
@@ -367,7 +378,7 @@ class Link:
 
     def _take(self, parts: list[Buffer], may_run: bool = False) -> Request[Any] | None:
         """Handle one message. A request to be run by this thread is returned when `may_run`."""
-        message = self.wire.decode(parts)
+        message: Any = self.wire.decode(parts)
         self.heard += 1
         kind = type(message)
         if not self.greeted:
@@ -503,7 +514,9 @@ class Link:
         what = f"{operation}: " if operation else ""
         after = {"unknown": " It may or may not have happened (outcome unknown).", "not_sent": " Nothing was sent."}
         return DisconnectedError(
-            f"{what}the other end is gone: {cause}{after.get(outcome, '')}", outcome=outcome, operation=operation or None
+            f"{what}the other end is gone: {cause}{after.get(outcome, '')}",
+            outcome=outcome,
+            operation=operation or None,
         )
 
 

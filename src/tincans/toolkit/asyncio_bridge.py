@@ -36,9 +36,7 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork_in_child)
 
 
-def run(
-    coroutine: Coroutine[Any, Any, Any], then: Callable[[Any, BaseException | None], None]
-) -> Callable[[], None]:
+def run(coroutine: Coroutine[Any, Any, Any], then: Callable[[Any, BaseException | None], None]) -> Callable[[], None]:
     """Run a coroutine on the loop; `then(result, error)` is called there. Returns what cancels it."""
     future = asyncio.run_coroutine_threadsafe(coroutine, loop())
 

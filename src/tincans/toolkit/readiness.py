@@ -8,6 +8,7 @@ Rules of this file
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import sys
@@ -42,10 +43,8 @@ class _Bell:
             pass  # it rings already
 
     def silence(self) -> None:
-        try:
+        with contextlib.suppress(BlockingIOError):
             os.read(self.fd, 4096)
-        except BlockingIOError:
-            pass
 
     def close(self) -> None:
         for fd in {self.fd, self._write_fd}:
@@ -114,10 +113,8 @@ else:
 
         def forget(self, fd: int) -> None:
             self._tokens.pop(fd, None)
-            try:
+            with contextlib.suppress(OSError):
                 self._change(fd, select.KQ_EV_DELETE)
-            except OSError:
-                pass
 
         def wait(self, timeout: float | None) -> list[Any]:
             found = []
