@@ -1,0 +1,155 @@
+"""Tables: Arrow tables and arrays, pandas and polars frames and series, as one Arrow IPC stream.
+
+Rules of this file
+- No library is imported to send: a frame can only come from a program that has it. To rebuild one, its own
+  library (and pyarrow for Arrow and pandas) is imported, or MissingLibraryError says what to install.
+- Arrow carries no pickles: pyarrow older than 15 could be made to run code by a file, so it is refused.
+- What a stranger sent is checked in full before it is handed out: Arrow itself trusts offsets inside its buffers.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from io import BytesIO
+from typing import Any
+
+from msgspec import ValidationError
+
+from tincans.core.values import Code, Lowering, Rebuilding, expect
+from tincans.errors import MissingLibraryError
+
+_OLDEST_ARROW = 15
+"""CVE-2023-47248: 14.0.1 was the first to refuse pickles inside Arrow data."""
+
+_COLUMN = "column"
+
+
+def lower_arrow(value: Any, low: Lowering) -> Any:
+    """A pyarrow Table, RecordBatch, Array or ChunkedArray."""
+    arrow = sys.modules["pyarrow"]
+    if isinstance(value, arrow.Table):
+        return _lower_stream("table", value, low)
+    if isinstance(value, arrow.RecordBatch):
+        return _lower_stream("batch", arrow.Table.from_batches([value]), low)
+    kind = "chunked" if isinstance(value, arrow.ChunkedArray) else "array"
+    return _lower_stream(kind, arrow.table({_COLUMN: value}), low)
+
+
+def lower_pandas(value: Any, low: Lowering) -> Any:
+    """A pandas DataFrame or Series, with its index."""
+    arrow = _find("pyarrow", "a pandas frame travels as Arrow data")
+    _check_age(arrow)
+    kind = "pandas" if hasattr(value, "columns") else "series"
+    try:
+        named = value if kind == "pandas" else value.to_frame(_COLUMN)
+        table = arrow.Table.from_pandas(named)
+    except Exception as error:
+        low.refuse(f"pandas cannot say it as Arrow data ({error}). Give its columns one simple type each")
+    return _lower_stream(kind, table, low, None if kind == "pandas" else value.name)
+
+
+def _lower_stream(kind: str, table: Any, low: Lowering, name: Any = None) -> Any:
+    arrow = sys.modules["pyarrow"]
+    _check_age(arrow)
+    sink = arrow.BufferOutputStream()
+    with arrow.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    return low.wrap(Code.TABLE, [kind, low.lower(name), low.data(memoryview(sink.getvalue()))])
+
+
+def lower_polars(value: Any, low: Lowering) -> Any:
+    """A polars DataFrame or Series."""
+    if not hasattr(value, "columns"):
+        return _lower_polars("polars_series", value.to_frame(_COLUMN), low, value.name)
+    return _lower_polars("polars", value, low)
+
+
+def _lower_polars(kind: str, frame: Any, low: Lowering, name: Any = None) -> Any:
+    sink = BytesIO()
+    try:
+        frame.write_ipc_stream(sink)
+    except BaseException as error:  # a Rust panic is a BaseException
+        if isinstance(error, KeyboardInterrupt | SystemExit):
+            raise
+        low.refuse(f"polars cannot say it as Arrow data ({error}). Give its columns one simple type each")
+    return low.wrap(Code.TABLE, [kind, low.lower(name), low.data(sink.getbuffer())])
+
+
+def rebuild_table(payload: Any, up: Rebuilding) -> Any:
+    """A table of any of these kinds."""
+    kind, name, place = expect(payload, str, object, object)
+    data = up.data(place)
+    if kind in ("polars", "polars_series"):
+        frame = _read_polars(data)
+        return frame if kind == "polars" else _only_column(frame.get_columns()).alias(name)
+    table = _read_arrow(data)
+    if kind == "table":
+        return table
+    if kind == "pandas":
+        return _to_pandas(table)
+    if kind == "series":
+        frame = _to_pandas(table)
+        return _only_column([frame[column] for column in frame.columns]).rename(name)
+    if kind == "batch":
+        return _only_batch(table)
+    column = _only_column(table.columns)
+    if kind == "chunked":
+        return column
+    if kind == "array":
+        return column.combine_chunks() if column.num_chunks != 1 else column.chunk(0)
+    raise ValidationError(f"A table of the unknown kind {kind[:40]!r}.")
+
+
+def _read_arrow(data: Any) -> Any:
+    arrow = _find("pyarrow", "the other program sent Arrow data")
+    _check_age(arrow)
+    with arrow.ipc.open_stream(arrow.py_buffer(data)) as reader:
+        table = reader.read_all()
+    table.validate(full=True)
+    return table
+
+
+def _to_pandas(table: Any) -> Any:
+    _find("pandas", "the other program sent a pandas frame")
+    return table.to_pandas()
+
+
+def _only_batch(table: Any) -> Any:
+    batches = table.combine_chunks().to_batches()
+    if len(batches) > 1:
+        raise ValidationError("A batch of a table has more than one piece.")
+    return batches[0] if batches else sys.modules["pyarrow"].RecordBatch.from_pylist([], schema=table.schema)
+
+
+def _read_polars(data: Any) -> Any:
+    polars = _find("polars", "the other program sent a polars frame")
+    try:
+        return polars.read_ipc_stream(BytesIO(data))
+    except BaseException as error:  # a Rust panic is a BaseException
+        if isinstance(error, KeyboardInterrupt | SystemExit):
+            raise
+        raise ValidationError(f"The polars frame cannot be read: {error}") from None
+
+
+def _only_column(columns: list[Any]) -> Any:
+    if len(columns) != 1:
+        raise ValidationError(f"A series has {len(columns)} columns.")
+    return columns[0]
+
+
+def _find(library: str, reason: str) -> Any:
+    try:
+        return import_module(library)
+    except ImportError:
+        raise MissingLibraryError(
+            f"{library} is not installed here, and {reason}. Run: pip install {library}"
+        ) from None
+
+
+def _check_age(arrow: Any) -> None:
+    version = str(arrow.__version__)
+    if int(version.partition(".")[0]) < _OLDEST_ARROW:
+        raise MissingLibraryError(
+            f"pyarrow {version} is too old to be safe with data of others. Run: pip install 'pyarrow>={_OLDEST_ARROW}'"
+        )

@@ -1,0 +1,198 @@
+"""The native wire: msgpack, one array per message, large buffers as parts of their own.
+
+Rules of this file
+- A plain message costs one msgspec encode; what msgpack lacks is an extension type (core/values.py has the codes).
+- The envelope is decoded at once, its bodies when the function that wants them is known, straight into its types.
+- Whatever arrives, only ProtocolError, msgspec.ValidationError and MissingLibraryError come out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+from types import NoneType
+from typing import Any, Final
+
+import msgspec
+from msgspec import Raw
+from msgspec.msgpack import Decoder, Encoder, Ext
+
+from tincans.contracts import Buffer, Parts, Reader, References
+from tincans.core.annotations import accept, converter, readable
+from tincans.core.envelope import to_parts
+from tincans.core.kinds import REBUILDERS, handler
+from tincans.core.messages import (
+    Cancel,
+    Credit,
+    End,
+    Failure,
+    Goodbye,
+    Hello,
+    Item,
+    Message,
+    Ping,
+    Pong,
+    Proof,
+    Publication,
+    Reply,
+    Request,
+)
+from tincans.core.values import Code, Form, Lowering, Rebuilding
+from tincans.errors import ProtocolError, TincansError
+from tincans.facts import Facts
+
+FACTS = Facts(
+    "msgpack with extension types: every value, functions and streams, large buffers without a copy",
+    reach="network",
+)
+
+_encode = Encoder().encode
+_PLAIN: Final = frozenset({NoneType, bool, int, float, str})
+_NO_NAMES = Raw(b"\x80")
+_BUILT_IN = (bytes, bytearray, memoryview)
+"""What msgpack says itself: a text is no base64 here. (Of the rest, a text is the plain form.)"""
+
+_Envelope = (
+    Request[Raw]
+    | Reply[Raw]
+    | Failure
+    | Item[Raw]
+    | Credit
+    | End
+    | Cancel
+    | Publication[Raw]
+    | Ping
+    | Pong
+    | Hello
+    | Proof
+    | Goodbye
+)
+_envelope: Callable[[Any], Message] = Decoder(_Envelope).decode
+
+
+def _wrap(code: Code, payload: Any) -> Ext:
+    return Ext(code.value, _encode(payload))
+
+
+FORM = Form(
+    plain=_PLAIN,
+    keys=_PLAIN | {bytes},
+    ints=range(-(2**63), 2**64),
+    finite=False,
+    tag="",
+    parts=True,
+    wrap=_wrap,
+    handler=handler,
+)
+
+
+def _write(message: Message, low: Lowering) -> bytes:
+    return _encode(message)
+
+
+class NativeWire:
+    """A contracts.Wire: msgpack.
+
+    >>> parts = WIRE.encode(Request(1, "add", (2, 5)))
+    >>> request = WIRE.decode(parts)
+    >>> WIRE.reader(tuple[int, int])(request.args, request)
+    (2, 5)
+    """
+
+    name = "native"
+    facts = FACTS
+    framing = "frames"
+    greets = True
+
+    def encode(self, message: Message, references: References | None = None) -> list[Buffer]:
+        """The envelope, then the large buffers of its values. UnsendableError with the path to a bad value."""
+        kind = type(message)
+        if kind is Request:
+            plain = _PLAIN.issuperset(map(type, message.args)) and (  # type: ignore[union-attr]
+                not message.kwargs or _PLAIN.issuperset(map(type, message.kwargs.values()))  # type: ignore[union-attr]
+            )
+        elif kind is Reply or kind is Item or kind is Publication:
+            plain = type(message.value) in _PLAIN  # type: ignore[union-attr]
+        else:
+            plain = kind is not Failure
+        if plain:
+            try:
+                return [_encode(message)]
+            except (OverflowError, ValueError):
+                pass
+        return to_parts(message, FORM, references, _write)
+
+    def decode(self, parts: Parts) -> Message:
+        """The message, its bodies as msgspec.Raw. ProtocolError for anything that is not one."""
+        try:
+            message = _envelope(parts[0])
+            if len(parts) > 1:
+                message.buffers = parts[1:]  # type: ignore[union-attr]
+            return message
+        except Exception as error:
+            raise ProtocolError(f"The other end sent what is no message of the native wire: {error}") from None
+
+    def reader(self, type: Any, references: References | None = None) -> Reader:
+        """A function that reads a body as `type`; Any as it is. It raises msgspec.ValidationError with the path."""
+        plain, convert = _reading(type)
+
+        def read(body: Any, message: Any) -> Any:
+            try:
+                if message.rich:
+                    return _read_rich(body, message.buffers, references, convert)
+                return plain(_NO_NAMES if body is None else body)
+            except (msgspec.ValidationError, TincansError):
+                raise
+            except Exception as error:
+                raise msgspec.ValidationError(f"The value cannot be read: {error or type(error).__name__}") from error
+
+        return read
+
+
+Reading = tuple[Callable[[Any], Any], Callable[[Any], Any] | None]
+
+
+def _reading(annotation: Any) -> Reading:
+    try:
+        return _cached_reading(annotation)
+    except TypeError:  # an annotation without a hash
+        return _new_reading(annotation)
+
+
+def _new_reading(annotation: Any) -> Reading:
+    if annotation is Any:
+        return Decoder().decode, None
+    wanted = readable(annotation, builtin_types=_BUILT_IN)
+    return Decoder(wanted, dec_hook=accept).decode, converter(annotation, builtin_types=_BUILT_IN)
+
+
+_cached_reading = lru_cache(maxsize=1024)(_new_reading)
+
+
+def _read_rich(body: Any, buffers: Any, references: References | None, convert: Callable[[Any], Any] | None) -> Any:
+    """Rebuild first, then fit into the annotation. numpy scalars may stand in for Python's own numbers."""
+    up = Rebuilding(REBUILDERS, buffers, references)
+    value = _rebuilt(body, up)
+    if convert is None:
+        return value
+    try:
+        return convert(value)
+    except msgspec.ValidationError:
+        if not up.met_scalar:
+            raise
+    again = Rebuilding(REBUILDERS, buffers, references, python_scalars=True)
+    again.imports = up.imports  # a stream can be taken in once only
+    return convert(_rebuilt(body, again))
+
+
+def _rebuilt(body: Any, up: Rebuilding) -> Any:
+    def extend(code: int, data: memoryview) -> Any:
+        up.enter()
+        value = up.rebuild(code, msgspec.msgpack.decode(data, ext_hook=extend))
+        up.depth -= 1
+        return value
+
+    return msgspec.msgpack.decode(_NO_NAMES if body is None else body, ext_hook=extend)
+
+
+WIRE = NativeWire()
