@@ -17,21 +17,21 @@ from tincans.contracts import Policy
 from tincans.errors import TincansError
 
 
-class Done(Struct, frozen=True):
+class Done(Struct, frozen=True, gc=False):
     """The request `ticket` is answered with `value`."""
 
     ticket: Hashable
     value: Any = None
 
 
-class Failed(Struct, frozen=True):
+class Failed(Struct, frozen=True, gc=False):
     """The request `ticket` was refused; nothing of it happened."""
 
     ticket: Hashable
     error: TincansError
 
 
-class Opened(Struct, frozen=True):
+class Opened(Struct, frozen=True, gc=False):
     """The request `ticket` is answered by a stream of `News`; it ends by `Hub.cancel` or `Hub.gone`.
 
     The stream's owner holds back at most `limit` elements for a slow reader, and then does what `policy` says.
@@ -42,7 +42,7 @@ class Opened(Struct, frozen=True):
     policy: Policy
 
 
-class News(Struct, frozen=True):
+class News(Struct, frozen=True, gc=False):
     """One element for the stream `ticket`.
 
     For a subscription `value` is what was published; all subscribers of one publish get the very same object, one
