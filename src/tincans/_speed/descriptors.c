@@ -1,0 +1,135 @@
+/* Waiting on plain descriptors in one call: what a pipe or socket needs to answer fast.
+ *
+ * Rules of this file
+ * - The GIL is released once for spinning, waiting and reading together.
+ * - Descriptors are the caller's, and must be non-blocking: another reader may be quicker.
+ */
+#include "module.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <unistd.h>
+
+#define SMALL_READ 16384
+#define READ_TIMEOUT (-2)
+
+static int milliseconds_left(int64_t deadline) {
+    if (deadline == LINK_FOREVER)
+        return -1;
+    int64_t left = deadline == LINK_AT_ONCE ? 0 : deadline - link_now();
+    if (left <= 0)
+        return 0;
+    return left > (int64_t)3600 * 1000000000 ? 3600 * 1000 : (int)((left + 999999) / 1000000);
+}
+
+/* poll() until something is ready, the deadline passes (0), or a signal comes (-1, EINTR). */
+static int poll_until(struct pollfd *watched, nfds_t count, int64_t deadline) {
+    for (;;) {
+        int milliseconds = milliseconds_left(deadline);
+        int ready = poll(watched, count, milliseconds);
+        if (ready != 0 || milliseconds_left(deadline) == 0)
+            return ready;
+    }
+}
+
+/* Bytes read, 0 at the end, READ_TIMEOUT, or -1 (errno; EINTR: signals are to be handled). */
+static ssize_t read_until(int descriptor, char *to, size_t room, int64_t spin, int64_t deadline) {
+    int64_t start = spin > 0 ? link_now() : 0;
+    for (;;) {
+        ssize_t size = read(descriptor, to, room);
+        if (size >= 0 || (errno != EAGAIN && errno != EWOULDBLOCK))
+            return size;
+        int64_t now = spin > 0 || (deadline != LINK_AT_ONCE && deadline != LINK_FOREVER) ? link_now() : 0;
+        if (deadline != LINK_FOREVER && now >= deadline)
+            return READ_TIMEOUT;
+        if (spin > 0 && now - start < spin)
+            continue;
+        struct pollfd watched = {.fd = descriptor, .events = POLLIN};
+        int ready = poll_until(&watched, 1, deadline);
+        if (ready <= 0)
+            return ready == 0 ? READ_TIMEOUT : -1;
+    }
+}
+
+static ssize_t read_with_signals(int descriptor, char *to, size_t room, int64_t spin, struct limit *limit) {
+    for (;;) {
+        ssize_t size = read(descriptor, to, room); /* what is there already needs no release of the GIL */
+        if (size >= 0 || (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR))
+            return size;
+        int64_t deadline = limit_deadline(limit);
+        if (deadline == LINK_AT_ONCE)
+            return READ_TIMEOUT;
+        Py_BEGIN_ALLOW_THREADS
+        size = read_until(descriptor, to, room, spin, deadline);
+        Py_END_ALLOW_THREADS
+        if (size != -1 || errno != EINTR || PyErr_CheckSignals() < 0)
+            return size;
+    }
+}
+
+static PyObject *read_ready(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t count) {
+    char small[SMALL_READ];
+    struct limit limit;
+    if (count != 4) {
+        PyErr_SetString(PyExc_TypeError, "read_ready takes a descriptor, a size, seconds to spin, and a timeout");
+        return NULL;
+    }
+    int descriptor = PyObject_AsFileDescriptor(args[0]);
+    Py_ssize_t room = descriptor < 0 ? -1 : PyLong_AsSsize_t(args[1]);
+    int64_t spin = PyErr_Occurred() ? -1 : nanoseconds_from(args[2]);
+    if (spin < 0 || !limit_from(args[3], &limit))
+        return NULL;
+    if (room < 1) {
+        PyErr_SetString(PyExc_ValueError, "read_ready reads at least one byte");
+        return NULL;
+    }
+    PyObject *large = room > SMALL_READ ? PyBytes_FromStringAndSize(NULL, room) : NULL;
+    if (room > SMALL_READ && large == NULL)
+        return NULL;
+    char *to = large == NULL ? small : PyBytes_AS_STRING(large);
+    ssize_t size = read_with_signals(descriptor, to, (size_t)room, spin, &limit);
+    if (size >= 0) {
+        if (large == NULL)
+            return PyBytes_FromStringAndSize(small, size);
+        _PyBytes_Resize(&large, size);
+        return large;
+    }
+    Py_XDECREF(large);
+    if (size == READ_TIMEOUT)
+        Py_RETURN_NONE;
+    return PyErr_Occurred() ? NULL : PyErr_SetFromErrno(PyExc_OSError);
+}
+
+static PyObject *wait_readable(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t count) {
+    struct limit limit;
+    if (count != 3) {
+        PyErr_SetString(PyExc_TypeError, "wait_readable takes a descriptor, a descriptor that wakes it, and a timeout");
+        return NULL;
+    }
+    int descriptor = PyObject_AsFileDescriptor(args[0]);
+    int wake = descriptor < 0 ? -1 : PyObject_AsFileDescriptor(args[1]);
+    if (wake < 0 || !limit_from(args[2], &limit))
+        return NULL;
+    struct pollfd watched[2] = {{.fd = descriptor, .events = POLLIN}, {.fd = wake, .events = POLLIN}};
+    for (;;) {
+        int64_t deadline = limit_deadline(&limit);
+        int ready;
+        Py_BEGIN_ALLOW_THREADS
+        ready = poll_until(watched, 2, deadline);
+        Py_END_ALLOW_THREADS
+        if (ready >= 0)
+            return PyLong_FromLong(ready == 0 ? 0 : (watched[0].revents != 0) | (watched[1].revents != 0) << 1);
+        if (errno != EINTR)
+            return PyErr_SetFromErrno(PyExc_OSError);
+        if (PyErr_CheckSignals() < 0)
+            return NULL;
+    }
+}
+
+PyMethodDef descriptor_functions[] = {
+    {"read_ready", (PyCFunction)(void (*)(void))read_ready, METH_FASTCALL,
+     "read_ready(descriptor, size, spin, timeout): bytes, b'' at the end, None when nothing came in time."},
+    {"wait_readable", (PyCFunction)(void (*)(void))wait_readable, METH_FASTCALL,
+     "wait_readable(descriptor, wake, timeout): 1 the first is readable, 2 the second, 3 both, 0 neither in time."},
+    {NULL, NULL, 0, NULL},
+};

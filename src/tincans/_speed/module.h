@@ -1,0 +1,38 @@
+/* What the files of the Python module share.
+ *
+ * Rules of this file
+ * - Nothing is global but the module's state: it works in subinterpreters and in free-threaded builds.
+ */
+#ifndef TINCANS_MODULE_H
+#define TINCANS_MODULE_H
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+#include "link.h"
+
+struct module_state {
+    PyTypeObject *ring_type;
+    PyObject *error, *disconnected, *closed, *protocol, *too_large, *unsendable; /* classes of tincans.errors */
+};
+
+/* A timeout in seconds as a caller gave it, turned into a deadline at the first wait. */
+struct limit {
+    int64_t nanoseconds; /* LINK_AT_ONCE .. LINK_FOREVER */
+    int64_t deadline;    /* -1: not worked out yet */
+};
+
+/* From None or a number of seconds; false with an exception set. */
+bool limit_from(PyObject *timeout, struct limit *limit);
+int64_t limit_deadline(struct limit *limit);
+/* Seconds (a float) as nanoseconds; -1 with an exception set. */
+int64_t nanoseconds_from(PyObject *seconds);
+
+/* Grows in every forked child, which must not use its parent's connections. */
+unsigned module_process(void);
+
+struct module_state *module_state_of(PyObject *ring);
+extern PyType_Spec ring_type_spec;
+extern PyMethodDef descriptor_functions[];
+
+#endif
