@@ -45,7 +45,6 @@ def call(
     key: str | None = None,
     reading: Reading = PLAIN,
     wait_there: bool = True,
-    undo: Callable[[Any], None] | None = None,
 ) -> Any:
     """Call `name` at the other end and return its result (a Stream when it gives one).
 
@@ -70,9 +69,9 @@ def call(
     try:
         answered = link.wait(waiter, timeout if deadline is None else max(0.0, deadline - time.monotonic()))
     except BaseException:  # Ctrl-C: the other side should stop as well
-        give_up(link, id, undo)
+        give_up(link, id)
         raise
-    if not answered and not (waiter.done or crossed(link, id, waiter, undo)):
+    if not answered and not (waiter.done or crossed(link, id, waiter)):
         raise timed_out(waiter.operation, timeout)
     if waiter.error is not None:
         raise waiter.error
@@ -111,27 +110,13 @@ def start(
     return future
 
 
-class _Abandoned(Waiter):
-    """Stands in for a waiter that gave up, where a grant that crossed the Cancel must be undone."""
+def give_up(link: Link, id: int) -> bool:
+    """We wait no longer: tell the other side, which takes back what it may have granted us meanwhile.
 
-    __slots__ = ("_undo",)
-
-    def __init__(self, undo: Callable[[Any], None]) -> None:
-        super().__init__()
-        self._undo = undo
-
-    def deliver(self, message: Any) -> None:
-        if type(message) is Reply:
-            self._undo(message)
-
-
-def give_up(link: Link, id: int, undo: Callable[[Any], None] | None = None) -> bool:
-    """We wait no longer: tell the other side. False when the answer has just come."""
-    calls = link.session.calls
-    if calls.pop(id, None) is None:
+    False when the answer has just come.
+    """
+    if link.session.calls.pop(id, None) is None:
         return False
-    if undo is not None:
-        calls[id] = _Abandoned(undo)
     link.post(Cancel(id))
     return True
 
@@ -140,9 +125,9 @@ def _ignored(result: object) -> None:
     """For callbacks whose result nobody wants."""
 
 
-def crossed(link: Link, id: int, waiter: Waiter, undo: Callable[[Any], None] | None) -> bool:
+def crossed(link: Link, id: int, waiter: Waiter) -> bool:
     """Give up at the deadline; True when the answer was being handed to us at that very moment."""
-    return not give_up(link, id, undo) and link.wait(waiter, CROSSING)
+    return not give_up(link, id) and link.wait(waiter, CROSSING)
 
 
 def timed_out(operation: str, timeout: float | None) -> CallTimeoutError:

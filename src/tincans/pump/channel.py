@@ -38,7 +38,7 @@ from tincans.pump import calling
 from tincans.pump.calling import PLAIN, Reading
 from tincans.pump.execution import Executor, release
 from tincans.pump.flows import ENDED, Incoming
-from tincans.pump.hub_board import Elements, Undo, hub_board
+from tincans.pump.hub_board import Elements, hub_board
 from tincans.pump.keys import keys_of
 from tincans.pump.link import Link
 from tincans.pump.reactor import reactor
@@ -160,6 +160,9 @@ class Channel:
     def greet(self, link: Link, message: Message) -> None:
         """Never called: the connecting side greets before there is a link."""
 
+    def cancelled(self, link: Link, id: int) -> None:
+        """Nothing is granted on this side."""
+
     def goodbye(self, link: Link) -> None:
         """The server is leaving; the next call makes a new link."""
 
@@ -227,14 +230,10 @@ class Channel:
 
     # -- hub_board.Asker ---------------------------------------------------------------------------------------------
 
-    def ask(self, name: str, *args: Any, timeout: float | None, undo: Undo | None = None) -> Any:
+    def ask(self, name: str, *args: Any, timeout: float | None) -> Any:
         wait_there = timeout != 0
         bound = timeout if wait_there else GREETING_TIMEOUT
         link = self.link(bound)
-
-        def undo_late(reply: Any) -> None:
-            if undo is not None:
-                undo(link.wire.reader(Any)(reply.value, reply))
 
         try:
             return calling.call(
@@ -245,7 +244,6 @@ class Channel:
                 timeout=bound,
                 operation=name[1:],
                 wait_there=wait_there,
-                undo=None if undo is None else undo_late,
             )
         except TimeoutError as error:
             raise WaitTimeoutError(str(error), url=self.url, operation=name[1:]) from None

@@ -152,6 +152,9 @@ class Host:
             self.hub.request(link, request)
         return True
 
+    def cancelled(self, link: Link, id: int) -> None:
+        self.hub.cancel_late(link, id)
+
     def goodbye(self, link: Link) -> None:
         """The other side will close; its end is noticed when it does."""
 

@@ -2,7 +2,7 @@
 
 Rules of this file
 - The same code serves a connected program (asking over its channel) and the serving program itself.
-- A wait that ended at its timeout but was granted at the same moment is undone: no job or lock is lost between.
+- A wait that ended at its timeout but was granted at the same moment is taken back by the hub (`Hub.cancel`).
 """
 
 from __future__ import annotations
@@ -14,9 +14,6 @@ from tincans.contracts import Board, Change, Delivery, Note, Policy
 from tincans.errors import ClosedError, DisconnectedError, FullError, WaitTimeoutError
 from tincans.pump.flows import ENDED
 
-Undo = Callable[[Any], None]
-
-
 class Elements(Protocol):
     """An open stream of the hub: (topic, value, dropped so far) each, None at the timeout, ENDED at the end."""
 
@@ -27,7 +24,7 @@ class Elements(Protocol):
 class Asker(Protocol):
     """The way to a hub."""
 
-    def ask(self, name: str, *args: Any, timeout: float | None, undo: Undo | None = None) -> Any:
+    def ask(self, name: str, *args: Any, timeout: float | None) -> Any:
         """The hub's answer. At the timeout WaitTimeoutError; with a timeout of 0 the hub does not wait: None then."""
         ...
 
@@ -127,11 +124,8 @@ class HubQueues:
             raise WaitTimeoutError(f"The queue {queue!r} is full, and no room came within the timeout.")
 
     def take(self, queue: str, *, lease: float, max_deliveries: int, timeout: float | None) -> Delivery | None:
-        def undo(answer: Any) -> None:
-            self._asker.tell("$give_back", queue, answer[0], 0.0)
-
         try:
-            answer = self._asker.ask("$take", queue, lease, max_deliveries, timeout=timeout, undo=undo)
+            answer = self._asker.ask("$take", queue, lease, max_deliveries, timeout=timeout)
         except WaitTimeoutError:
             return None
         if answer is None:
@@ -184,11 +178,8 @@ class HubLocks:
         self._asker = asker
 
     def acquire(self, name: str, owner: Hashable, *, timeout: float | None) -> int | None:
-        def undo(answer: Any) -> None:
-            self._asker.tell("$release", name, str(owner))
-
         try:
-            token: int | None = self._asker.ask("$acquire", name, str(owner), timeout=timeout, undo=undo)
+            token: int | None = self._asker.ask("$acquire", name, str(owner), timeout=timeout)
         except WaitTimeoutError:
             return None
         return token

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 from tincans.contracts import Policy
 from tincans.core.hub import Done, Failed, Hub, News, Opened, Outcome
-from tincans.core.messages import Failure, Reply, Request
+from tincans.core.messages import Reply, Request
 from tincans.errors import ClosedError, TincansError
 from tincans.pump.failures import failure_of
 from tincans.pump.flows import News as NewsOutlet
@@ -64,10 +64,14 @@ class RemoteTicket:
             self._outlet.push(topic, value)
 
     def cancel(self) -> None:
-        """The other side said Cancel, or is gone. Answered, so that it knows whether it was granted before."""
+        """The other side said Cancel, also when that crossed the answer: what it was granted goes back."""
         self._service.cancel(self)
-        if self.id and self._outlet is None:
-            self.link.post(Failure(self.id, "call_cancelled", "CallCancelledError", "It was cancelled."))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, RemoteTicket) and other.id == self.id and other.link is self.link
+
+    def __hash__(self) -> int:
+        return hash((id(self.link), self.id))
 
 
 class HubService:
@@ -79,9 +83,7 @@ class HubService:
         self._lock = RLock()
         self._timer: Timer | None = None
         self._closed = False
-        self.hub = Hub()
-        if keep is not None:
-            self.hub.restore(keep.load(), time.monotonic())
+        self.hub = Hub() if keep is None else Hub.restore(keep.load(), time.monotonic())
 
     def handles(self, name: str) -> bool:
         """Whether a reserved name is the hub's."""
@@ -111,6 +113,10 @@ class HubService:
                 raise ClosedError("This server is closing.")
             self._settle(lambda now: self.hub.request(owner, ticket, name, args, now))
 
+    def cancel_late(self, link: Link, id: int) -> None:
+        """A Cancel for a request that was answered meanwhile."""
+        self.cancel(RemoteTicket(self, link, id))
+
     def cancel(self, ticket: Hashable) -> None:
         """The ticket's owner waits no longer."""
         with self._lock:
@@ -134,17 +140,10 @@ class HubService:
     def _settle(self, step: Callable[[float], list[Outcome]]) -> None:
         outcomes = step(time.monotonic())
         if self._keep is not None:
-            outcomes = self._commit(outcomes)
+            outcomes = self._keep.settle(self.hub, outcomes)
         for outcome in outcomes:
             self._deliver(outcome)
         self._set_timer()
-
-    def _commit(self, outcomes: list[Outcome]) -> list[Outcome]:
-        assert self._keep is not None
-        changes = self.hub.take_changes()
-        if changes:
-            self._keep.commit(changes)
-        return outcomes
 
     def _deliver(self, outcome: Outcome) -> None:
         ticket: Any = outcome.ticket

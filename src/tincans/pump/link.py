@@ -72,6 +72,10 @@ class Owner(Protocol):
         """A message that came before the greeting was done."""
         ...
 
+    def cancelled(self, link: Link, id: int) -> None:
+        """A Cancel for a call that was answered meanwhile."""
+        ...
+
     def goodbye(self, link: Link) -> None: ...
     def lost(self, link: Link, error: TincansError) -> None: ...
 
@@ -94,7 +98,6 @@ class Link:
         self.heard = 0
         self.background = False
         self.software = ""
-        self.late_answer: Callable[[Reply[Any]], None] | None = None
         self.references = LinkReferences(self)
         self._fd = connection.fileno()
         self._send_many = getattr(connection, "send_many", None)
@@ -400,8 +403,6 @@ class Link:
             self.session.inlets[message.id] = self.new_inlet(message.id)
         if waiter is not None:
             waiter.deliver(message)
-        elif self.late_answer is not None:
-            self.late_answer(message)
 
     def new_inlet(self, id: int) -> Incoming:
         """Where the elements of a stream are kept until they are consumed."""
@@ -433,9 +434,10 @@ class Link:
         running = self.session.running.pop(message.id, None)
         if running is not None:
             running.cancel()
-        outlet = self.session.outlets.pop(message.id, None)
-        if outlet is not None:
+        elif (outlet := self.session.outlets.pop(message.id, None)) is not None:
             outlet.cancel()
+        else:
+            self.owner.cancelled(self, message.id)
 
     def _on_ping(self, message: Ping) -> None:
         self.post(Pong(message.token))

@@ -16,7 +16,6 @@ from typing import Any
 from tincans.contracts import Policy
 from tincans.errors import ClosedError, FullError, TincansError, WaitTimeoutError
 from tincans.pump.flows import ENDED
-from tincans.pump.hub_board import Undo
 from tincans.pump.hub_service import HubService
 
 
@@ -111,7 +110,7 @@ class LocalAsker:
         self._service = service
         self._owner = owner
 
-    def ask(self, name: str, *args: Any, timeout: float | None, undo: Undo | None = None) -> Any:
+    def ask(self, name: str, *args: Any, timeout: float | None) -> Any:
         ticket = LocalTicket()
         self._service.ask(self._owner, ticket, name, args)
         if not ticket.wait(timeout):
