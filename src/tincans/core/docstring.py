@@ -1,0 +1,141 @@
+"""A docstring taken apart: the first sentence, and what it says about each parameter and the result.
+
+Rules of this file
+- The three habits are understood: Google (`Args:`), NumPy (`Parameters` underlined) and reST (`:param x:`).
+- Nothing is ever wrong here: a docstring in no known habit is all description.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from tincans.core.hints import underlying
+
+_PARAMETERS = frozenset({"args", "arguments", "parameters", "params", "other parameters", "keyword args"})
+_RESULTS = frozenset({"returns", "return", "yields", "yield"})
+_HEADING = re.compile(r"([A-Z][A-Za-z ]{1,30}):\s*")
+_UNDERLINE = re.compile(r"-{3,}\s*")
+_GOOGLE_ITEM = re.compile(r"\*{0,2}(\w+)\s*(?:\([^)]*\))?\s*:\s*(.*)")
+_NUMPY_ITEM = re.compile(r"\*{0,2}(\w+(?:\s*,\s*\*{0,2}\w+)*)\s*(?::.*)?")
+_FIELD = re.compile(r":(\w+)\s*([^:]*):\s*(.*)")
+
+
+@dataclass(frozen=True)
+class Docs:
+    """`summary`: the first paragraph, in one line. `text`: all of it. `parameters`: name to what is said of it."""
+
+    summary: str = ""
+    text: str = ""
+    parameters: dict[str, str] = field(default_factory=dict)
+    result: str = ""
+
+
+def docs_of(function: Callable[..., Any]) -> Docs:
+    """The docs of a function, method, partial or callable object.
+
+    >>> def add(a, b):
+    ...     '''Add two numbers.
+    ...
+    ...     Args:
+    ...         a: the first
+    ...         b: the second
+    ...     '''
+    >>> docs = docs_of(add)
+    >>> docs.summary, docs.parameters
+    ('Add two numbers.', {'a': 'the first', 'b': 'the second'})
+    """
+    source = function if inspect.isclass(function) else underlying(function)
+    text = inspect.getdoc(source)
+    if not text and not inspect.isroutine(function):
+        text = inspect.getdoc(type(function)) if source is not function else None
+    return parsed(text or "")
+
+
+def parsed(text: str) -> Docs:
+    """Take a cleaned docstring apart."""
+    text = text.strip()
+    lines = text.splitlines()
+    parameters: dict[str, str] = {}
+    results: list[str] = []
+    for heading, body in _sections(lines):
+        if heading in _PARAMETERS:
+            parameters.update(_items(body))
+        elif heading in _RESULTS:
+            results += [line.strip() for line in body if line.strip()]
+    results += _fields(lines, parameters)
+    return Docs(_summary(lines), text, parameters, " ".join(results))
+
+
+def _summary(lines: list[str]) -> str:
+    first: list[str] = []
+    for line in lines:
+        if not line.strip() or line.lstrip().startswith((":param", ":return", ">>>")):
+            break
+        first.append(line.strip())
+    return " ".join(first)
+
+
+def _sections(lines: list[str]) -> Iterator[tuple[str, list[str]]]:
+    """Each section's heading in small letters, and its lines."""
+    heads: list[tuple[int, int, str]] = []
+    for index, line in enumerate(lines):
+        under = lines[index + 1] if index + 1 < len(lines) else ""
+        if line and not line[0].isspace() and _UNDERLINE.fullmatch(under):
+            heads.append((index, index + 2, line.strip().lower()))
+        elif (found := _HEADING.fullmatch(line)) is not None:
+            heads.append((index, index + 1, found.group(1).lower()))
+    ends = [index for index, _, _ in heads[1:]] + [len(lines)]
+    for (_, start, heading), end in zip(heads, ends, strict=True):
+        yield heading, lines[start:end]
+
+
+def _items(body: list[str]) -> dict[str, str]:
+    """The parameters of one section: a name on the outer indent, what is said of it beside or below."""
+    found: dict[str, list[str]] = {}
+    filled = [line for line in body if line.strip()]
+    outer = len(filled[0]) - len(filled[0].lstrip()) if filled else 0
+    google = outer > 0  # NumPy's names stand at the margin
+    names: list[str] = []
+    for line in filled:
+        indent, content = len(line) - len(line.lstrip()), line.strip()
+        if indent < outer:
+            break
+        item = (_GOOGLE_ITEM if google else _NUMPY_ITEM).fullmatch(content) if indent == outer else None
+        if item is not None:
+            names = [name.strip().lstrip("*") for name in item.group(1).split(",")]
+            found.update({name: [item.group(2)] if google and item.group(2) else [] for name in names})
+        else:
+            for name in names:
+                found[name].append(content)
+    return {name: " ".join(said) for name, said in found.items()}
+
+
+def _fields(lines: list[str], parameters: dict[str, str]) -> list[str]:
+    """Put the reST fields into `parameters`; the lines about the result."""
+    results: list[str] = []
+    put: Callable[[str], None] | None = None
+    for line in lines:
+        found = _FIELD.fullmatch(line.strip())
+        if found is not None:
+            put = _field_target(found.group(1), found.group(2), parameters, results)
+            if put is not None:
+                put(found.group(3))
+        elif put is not None and line[:1].isspace() and line.strip():
+            put(line.strip())
+        else:
+            put = None
+    return results
+
+
+def _field_target(
+    kind: str, argument: str, parameters: dict[str, str], results: list[str]
+) -> Callable[[str], None] | None:
+    words = argument.split()
+    if kind in {"param", "parameter", "arg", "argument", "key", "keyword"} and words:
+        name = words[-1].lstrip("*")
+        return lambda text: parameters.update({name: f"{parameters.get(name, '')} {text}".strip()})
+    return results.append if kind in {"return", "returns", "yield", "yields"} else None
