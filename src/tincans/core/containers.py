@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from enum import Enum
 from functools import lru_cache
+from itertools import chain
 from typing import Any
 
 from msgspec import UNSET
@@ -24,8 +25,28 @@ _LONGEST_KEY = 40
 
 
 def lower_list(value: Any, low: Lowering) -> Any:
-    _refuse_as_key(value, low)
-    return value if low.are_plain(value) else low.each(value)
+    if low.hashing:
+        _refuse_as_key(value, low)
+    if low.are_plain(value) or _are_rows(value, low):
+        return value
+    return low.each(value)
+
+
+def _are_rows(value: Any, low: Lowering) -> bool:
+    """Whether a list holds only flat plain dicts, or only flat plain lists: records, checked in one go."""
+    kind = type(value[0])
+    if kind is dict:
+        return (
+            _ROW.issuperset(map(type, value))
+            and low.keys.issuperset(map(type, chain.from_iterable(value)))
+            and not (low.form.tag and 1 in map(len, value))
+            and low.are_plain([*chain.from_iterable(map(dict.values, value))])
+        )
+    return kind is list and _LIST.issuperset(map(type, value)) and low.are_plain([*chain.from_iterable(value)])
+
+
+_ROW = frozenset({dict})
+_LIST = frozenset({list})
 
 
 def lower_sequence(value: Any, low: Lowering) -> Any:
@@ -60,14 +81,15 @@ def rebuild_frozenset(payload: Any, up: Rebuilding) -> frozenset[Any]:
 
 
 def lower_dict(value: Any, low: Lowering) -> Any:
-    _refuse_as_key(value, low)
-    if low.keys.issuperset(map(type, value)):
-        tagged = _looks_marked(value, low)
-        if not tagged and low.are_plain(value.values()):
-            return value
-        fields = low.fields(value, value, _item_step)
-        return low.wrap(Code.DICT, [[*pair] for pair in fields.items()]) if tagged else fields
-    return _lower_pairs(value, low)
+    if low.hashing:
+        _refuse_as_key(value, low)
+    if not low.keys.issuperset(map(type, value)):
+        return _lower_pairs(value, low)
+    if low.form.tag and _looks_marked(value, low):
+        return low.wrap(Code.DICT, [[*pair] for pair in low.fields(value, value, _item_step).items()])
+    if low.are_plain(value.values()):
+        return value
+    return low.fields(value, value, _item_step)
 
 
 def _lower_pairs(value: Any, low: Lowering) -> Any:
@@ -104,14 +126,16 @@ def lower_enum(value: Enum, low: Lowering) -> Any:
 
 def lower_record(value: Any, low: Lowering) -> Any:
     """A dataclass or attrs object: its fields, by name."""
-    _refuse_as_key(value, low)
+    if low.hashing:
+        _refuse_as_key(value, low)
     fields = {name: getattr(value, name, UNSET) for name in _field_names(value.__class__)}
     return _named(fields, value, low)
 
 
 def lower_struct(value: Any, low: Lowering) -> Any:
     """A msgspec Struct, in the form that its own configuration asks for."""
-    _refuse_as_key(value, low)
+    if low.hashing:
+        _refuse_as_key(value, low)
     fields = {name: getattr(value, name, UNSET) for name in value.__struct_fields__}
     if low.are_plain(fields.values()):
         return value
@@ -183,8 +207,7 @@ def _name(kind: type) -> str:
 
 
 def _refuse_as_key(value: Any, low: Lowering) -> None:
-    if low.hashing:
-        low.refuse(f"{_name(type(value))} would arrive as a dict or list, which cannot be a key or in a set")
+    low.refuse(f"{_name(type(value))} would arrive as a dict or list, which cannot be a key or in a set")
 
 
 def _item_step(key: Any) -> str:

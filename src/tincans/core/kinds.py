@@ -22,7 +22,7 @@ from msgspec import Raw, Struct
 from tincans.core import arrays, containers, scalars, tables
 from tincans.core.values import Code, Lower, Rebuild
 
-_BY_TYPE: dict[type, Lower] = {
+BY_TYPE: dict[type, Lower] = {
     NoneType: scalars.lower_plain,
     bool: scalars.lower_plain,
     int: scalars.lower_int,
@@ -107,7 +107,7 @@ def handler(kind: type) -> Lower:
     if hasattr(kind, "__dataclass_fields__") or hasattr(kind, "__attrs_attrs__"):
         return containers.lower_record
     for parent in kind.__mro__:
-        found: Any = _BY_TYPE.get(parent) or _BY_NAME.get((parent.__module__.partition(".")[0], parent.__qualname__))
+        found: Any = BY_TYPE.get(parent) or _BY_NAME.get((parent.__module__.partition(".")[0], parent.__qualname__))
         if found is not None:
             return found  # type: ignore[no-any-return]
     return containers.lower_other

@@ -20,7 +20,7 @@ from msgspec.msgpack import Decoder, Encoder, Ext
 from tincans.contracts import Buffer, Parts, Reader, References
 from tincans.core.annotations import accept, converter, readable
 from tincans.core.envelope import to_parts
-from tincans.core.kinds import REBUILDERS, handler
+from tincans.core.kinds import BY_TYPE, REBUILDERS, handler
 from tincans.core.messages import (
     Cancel,
     Credit,
@@ -83,6 +83,7 @@ FORM = Form(
     parts=True,
     wrap=_wrap,
     handler=handler,
+    quick=BY_TYPE,
 )
 
 
