@@ -18,35 +18,29 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
-from tincans.contracts import Board, Connection, Transport, Wire
+from tincans.contracts import Board, Transport, Wire
 from tincans.core.address import Address
 from tincans.core.dispatch import Dispatcher
-from tincans.core.handshake import GREETING_LIMIT, GREETING_TIMEOUT, NONCE_BYTES, Connecting, Me
-from tincans.core.messages import Hello, Message, Request
+from tincans.core.handshake import GREETING_TIMEOUT
+from tincans.core.messages import Message, Request
 from tincans.errors import (
     ClosedError,
-    DeniedError,
     DisconnectedError,
     NotExposedError,
     TincansError,
     UnreachableError,
-    VersionError,
     WaitTimeoutError,
 )
-from tincans.finder import find_framing
 from tincans.pump import calling
 from tincans.pump.calling import PLAIN, Reading
+from tincans.pump.dialing import FIRST_BACKOFF, Attempts, Dialer
 from tincans.pump.execution import Executor, release
 from tincans.pump.flows import ENDED, Incoming
 from tincans.pump.hub_board import Elements, hub_board
-from tincans.pump.keys import keys_of
 from tincans.pump.link import Link
 from tincans.pump.reactor import reactor
 from tincans.pump.waiter import CallFuture
-from tincans.version import VERSION
 
-FIRST_BACKOFF = 0.01
-LAST_BACKOFF = 0.25
 PROBE_AFTER = 0.05
 """Seconds of silence after which a link is looked at before it is used: a restarted server is noticed then."""
 
@@ -59,19 +53,14 @@ class Channel:
         self.url = str(address)
         self.reading = reading
         self.dispatcher = Dispatcher()
-        self.idempotent: frozenset[str] = frozenset()
         self.on_lost: Callable[[TincansError], None] | None = None
-        self._transport = transport
-        self._wire = wire
-        self._framing = find_framing(wire)
+        self._dialer = Dialer(address, transport, wire)
         self._executor = Executor(self.dispatcher)
         self._link: Link | None = None
         self._making = threading.Lock()
         self._used = 0.0
         self._closed = False
         self._backoff = FIRST_BACKOFF
-        self._keys = keys_of(address)
-        self._max_message = int(address.settings(transport.options).get("max_message") or 2**30)
         _channels.add(self)
 
     # -- the link ------------------------------------------------------------------------------------------
@@ -89,7 +78,7 @@ class Channel:
         return self._make_link(timeout)
 
     def _make_link(self, timeout: float | None) -> Link:
-        deadline = None if timeout is None else time.monotonic() + timeout
+        attempts = Attempts(self.url, timeout)
         if not self._making.acquire(True, -1 if timeout is None else timeout):
             raise UnreachableError(f"No connection to {self.url} within {timeout:g} s.", url=self.url)
         try:
@@ -98,7 +87,7 @@ class Channel:
             link = self._link
             if link is not None and link.dead is None and not link.leaving:
                 return link
-            self._link = link = self._connect(deadline, timeout)
+            self._link = link = self._connect(attempts)
             self._used = time.monotonic()
         finally:
             self._making.release()
@@ -106,48 +95,13 @@ class Channel:
             link.attend()
         return link
 
-    def _connect(self, deadline: float | None, timeout: float | None) -> Link:
-        backoff = FIRST_BACKOFF
+    def _connect(self, attempts: Attempts) -> Link:
         while True:
-            left = GREETING_TIMEOUT if deadline is None else deadline - time.monotonic()
             try:
-                return self._connect_once(max(0.001, min(left, GREETING_TIMEOUT)))
-            except (UnreachableError, DisconnectedError, WaitTimeoutError) as error:
-                if not error.temporary or isinstance(error, VersionError | DeniedError):
-                    raise
-                wait = backoff * random.uniform(0.5, 1.0)
-                if deadline is not None and time.monotonic() + wait >= deadline:
-                    raise UnreachableError(
-                        f"Nobody serves {self.url} (waited {timeout:g} s): {error}", url=self.url
-                    ) from error
-                time.sleep(wait)
-                backoff = min(backoff * 2, LAST_BACKOFF)
-
-    def _connect_once(self, timeout: float) -> Link:
-        connection = self._transport.connect(self.address, timeout=timeout, framing=self._framing)
-        try:
-            if self._wire.greets:
-                self._greet(connection, timeout)
-        except BaseException:
-            connection.close()
-            raise
-        connection.max_message = self._max_message
-        return Link(connection, self._wire, self, reactor(), connecting=True)
-
-    def _greet(self, connection: Connection, timeout: float) -> None:
-        deadline = time.monotonic() + timeout
-        connection.max_message = GREETING_LIMIT
-        me = Me(os.getpid(), software=VERSION, max_message=self._max_message, keys=self._keys)
-        greeting = Connecting(me, secrets.token_bytes(NONCE_BYTES), self.url)
-        connection.send(self._wire.encode(greeting.start()), timeout=timeout)
-        parts = connection.receive(timeout=max(0.0, deadline - time.monotonic()))
-        if parts is None:
-            raise WaitTimeoutError(f"{self.url} did not greet within {timeout:g} s.", url=self.url)
-        proof = greeting.receive(self._wire.decode(parts))
-        if proof is not None:
-            connection.send(self._wire.encode(proof), timeout=max(0.0, deadline - time.monotonic()))
-        if isinstance(greeting.other, Hello):
-            self.idempotent = frozenset(greeting.other.idempotent)
+                connection = self._dialer.dial(attempts.left())
+                return Link(connection, self._dialer.wire, self, reactor(), connecting=True)
+            except TincansError as error:
+                time.sleep(attempts.pause(error))
 
     # -- Owner of the link -----------------------------------------------------------------------------------
 
@@ -187,7 +141,7 @@ class Channel:
 
     def call(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], *, timeout: float | None) -> Any:
         """One call; see pump/calling.py."""
-        if name in self.idempotent:
+        if name in self._dialer.idempotent:
             return self.call_again(name, args, kwargs, timeout=timeout)
         try:
             return calling.call(self.link(timeout), name, args, kwargs, timeout=timeout, reading=self.reading)
@@ -261,7 +215,7 @@ class Channel:
 
     def board(self, timeout: float) -> Board:
         """The method's own board, completed by the hub of the other program."""
-        return hub_board(self, self._transport.board(self.address, timeout=timeout))
+        return hub_board(self, self._dialer.transport.board(self.address, timeout=timeout))
 
     # -- the end -----------------------------------------------------------------------------------------------------
 

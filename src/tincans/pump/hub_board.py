@@ -1,4 +1,4 @@
-"""The hub seen as a board: topics, queues, values and locks by asking it with reserved names.
+"""The hub seen as a board: topics, queues, values and locks by asking it (questions.py) from a thread that waits.
 
 Rules of this file
 - The same code serves a connected program (asking over its channel) and the serving program itself.
@@ -7,12 +7,15 @@ Rules of this file
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Hashable
 from typing import Any, Protocol
 
 from tincans.contracts import Board, Change, Delivery, Note, Policy
-from tincans.errors import ClosedError, DisconnectedError, FullError, WaitTimeoutError
+from tincans.errors import ClosedError, DisconnectedError, FullError, TincansError, WaitTimeoutError
+from tincans.pump import questions
 from tincans.pump.flows import ENDED
+from tincans.pump.questions import Question, StreamQuestion
+
 
 class Elements(Protocol):
     """An open stream of the hub: (topic, value, dropped so far) each, None at the timeout, ENDED at the end."""
@@ -35,51 +38,62 @@ class Asker(Protocol):
     def open(self, name: str, *args: Any, timeout: float | None) -> Elements: ...
 
 
+class Account:
+    """What one subscriber has lost so far: `dropped` over all its streams, and whether there was a gap between two."""
+
+    def __init__(self, question: StreamQuestion) -> None:
+        self.dropped = 0
+        self._make = question.make
+        self._seen = 0
+        self._gap = False
+
+    def cut(self, error: TincansError) -> None:
+        """The stream is over; the next one begins after a gap, and with a count of its own."""
+        self._gap = True
+        self._seen = 0
+
+    def made(self, topic: str, value: Any, dropped: int) -> Any:
+        """The Note or Change for an element that came with the stream's count of lost ones."""
+        missed: int | None = dropped - self._seen
+        self.dropped += dropped - self._seen
+        self._seen = dropped
+        if self._gap:
+            missed, self._gap = None, False
+        made = self._make(topic, value)
+        if type(made) is Note:
+            made.missed = missed
+        return made
+
+
 class HubSubscription:
     """A subscription or watch that opens itself again after the string was cut, and says that it did."""
 
-    def __init__(
-        self, asker: Asker, name: str, args: tuple[Any, ...], make: Callable[[str, Any], Any], timeout: float | None
-    ) -> None:
+    def __init__(self, asker: Asker, question: StreamQuestion, *, timeout: float | None) -> None:
         self.dropped = 0
         self._asker = asker
-        self._name = name
-        self._args = args
-        self._make = make
-        self._seen_dropped = 0
-        self._gap = False
+        self._question = question
+        self._account = Account(question)
         self._closed = False
-        self._elements: Elements | None = asker.open(name, *args, timeout=timeout)
+        self._elements: Elements | None = asker.open(question.name, *question.args, timeout=timeout)
 
     def receive(self, *, timeout: float | None) -> Any | None:
         if self._closed:
             raise ClosedError("This subscription was closed.")
         if self._elements is None:
-            self._elements = self._asker.open(self._name, *self._args, timeout=timeout)
+            self._elements = self._asker.open(self._question.name, *self._question.args, timeout=timeout)
         try:
             element = self._elements.receive(timeout=timeout)
-        except FullError:
-            self._elements, self._gap = None, True
-            raise
-        except DisconnectedError:
-            self._elements, self._gap, self._seen_dropped = None, True, 0
+        except (FullError, DisconnectedError) as error:
+            self._elements = None
+            self._account.cut(error)
             raise
         if element is None:
             return None
         if element is ENDED:
             self._elements = None
             raise ClosedError("The other end closed this subscription.")
-        return self._made(*element)
-
-    def _made(self, topic: str, value: Any, dropped: int) -> Any:
-        missed: int | None = dropped - self._seen_dropped
-        self.dropped += dropped - self._seen_dropped
-        self._seen_dropped = dropped
-        if self._gap:
-            missed, self._gap = None, False
-        made = self._make(topic, value)
-        if type(made) is Note:
-            made.missed = missed
+        made = self._account.made(*element)
+        self.dropped = self._account.dropped
         return made
 
     def close(self) -> None:
@@ -88,13 +102,14 @@ class HubSubscription:
             self._elements.close()
 
 
-def _note(topic: str, value: Any) -> Note:
-    return Note(topic, value)
-
-
-def _change(key: str, value: Any) -> Change:
-    version, content, deleted = value
-    return Change(key, content, version, deleted)
+def _ask(asker: Asker, question: Question, timeout: float | None) -> Any:
+    try:
+        answer = asker.ask(question.name, *question.args, timeout=timeout)
+    except WaitTimeoutError:
+        if question.patient:
+            return None
+        raise
+    return question.read(answer)
 
 
 class HubTopics:
@@ -107,7 +122,7 @@ class HubTopics:
         self._asker.tell("$publish", topic, value)
 
     def subscribe(self, pattern: str, *, limit: int, policy: Policy, timeout: float | None) -> HubSubscription:
-        return HubSubscription(self._asker, "$subscribe", (pattern, limit, policy), _note, timeout)
+        return HubSubscription(self._asker, questions.subscribe(pattern, limit, policy), timeout=timeout)
 
 
 class HubQueues:
@@ -119,31 +134,23 @@ class HubQueues:
     def put(
         self, queue: str, value: Any, *, limit: int | None, policy: Policy, delay: float, timeout: float | None
     ) -> None:
-        answer = self._asker.ask("$put", queue, value, limit, policy, delay, timeout=timeout)
-        if answer is None:
-            raise WaitTimeoutError(f"The queue {queue!r} is full, and no room came within the timeout.")
+        _ask(self._asker, questions.put(queue, value, limit, policy, delay), timeout)
 
     def take(self, queue: str, *, lease: float, max_deliveries: int, timeout: float | None) -> Delivery | None:
-        try:
-            answer = self._asker.ask("$take", queue, lease, max_deliveries, timeout=timeout)
-        except WaitTimeoutError:
-            return None
-        if answer is None:
-            return None
-        job, value, deliveries, granted = answer
-        return Delivery(queue, value, deliveries, granted, job)
+        taken: Delivery | None = _ask(self._asker, questions.take(queue, lease, max_deliveries), timeout)
+        return taken
 
     def acknowledge(self, delivery: Delivery, *, timeout: float | None) -> None:
-        self._asker.ask("$ack", delivery.queue, delivery.receipt, timeout=timeout)
+        _ask(self._asker, questions.acknowledge(delivery), timeout)
 
     def give_back(self, delivery: Delivery, *, delay: float, timeout: float | None) -> None:
-        self._asker.ask("$give_back", delivery.queue, delivery.receipt, delay, timeout=timeout)
+        _ask(self._asker, questions.give_back(delivery, delay), timeout)
 
     def renew(self, delivery: Delivery, *, timeout: float | None) -> None:
-        self._asker.ask("$renew", delivery.queue, delivery.receipt, timeout=timeout)
+        _ask(self._asker, questions.renew(delivery), timeout)
 
     def count(self, queue: str, *, timeout: float | None) -> int:
-        count: int = self._asker.ask("$count", queue, timeout=timeout)
+        count: int = _ask(self._asker, questions.count(queue), timeout)
         return count
 
 
@@ -154,21 +161,22 @@ class HubValues:
         self._asker = asker
 
     def get(self, key: str, *, timeout: float | None) -> Change | None:
-        found = self._asker.ask("$get", key, timeout=timeout)
-        return None if found is None else Change(key, found[1], found[0])
+        found: Change | None = _ask(self._asker, questions.get(key), timeout)
+        return found
 
     def set(self, key: str, value: Any, *, timeout: float | None) -> None:
-        self._asker.ask("$set", key, value, timeout=timeout)
+        _ask(self._asker, questions.set(key, value), timeout)
 
     def delete(self, key: str, *, timeout: float | None) -> bool:
-        deleted: bool = self._asker.ask("$delete", key, timeout=timeout)
+        deleted: bool = _ask(self._asker, questions.delete(key), timeout)
         return deleted
 
     def keys(self, *, timeout: float | None) -> list[str]:
-        return list(self._asker.ask("$keys", "", timeout=timeout))
+        keys: list[str] = _ask(self._asker, questions.keys(), timeout)
+        return keys
 
     def watch(self, key: str, *, timeout: float | None) -> HubSubscription:
-        return HubSubscription(self._asker, "$watch", (key,), _change, timeout)
+        return HubSubscription(self._asker, questions.watch(key), timeout=timeout)
 
 
 class HubLocks:
@@ -178,14 +186,11 @@ class HubLocks:
         self._asker = asker
 
     def acquire(self, name: str, owner: Hashable, *, timeout: float | None) -> int | None:
-        try:
-            token: int | None = self._asker.ask("$acquire", name, str(owner), timeout=timeout)
-        except WaitTimeoutError:
-            return None
+        token: int | None = _ask(self._asker, questions.acquire(name, owner), timeout)
         return token
 
     def release(self, name: str, owner: Hashable, *, timeout: float | None) -> None:
-        self._asker.ask("$release", name, str(owner), timeout=timeout)
+        _ask(self._asker, questions.release(name, owner), timeout)
 
 
 def hub_board(asker: Asker, own: Board | None = None) -> Board:
