@@ -29,7 +29,7 @@ from tincans.pump.execution import Executor, release
 from tincans.pump.hub_service import HubService
 from tincans.pump.keys import keys_of
 from tincans.pump.link import Link
-from tincans.pump.reactor import reactor
+from tincans.pump.reactor import Background, reactor
 from tincans.toolkit.keep import Keep
 from tincans.version import VERSION
 
@@ -56,8 +56,8 @@ class Host:
     def __init__(self, *, name: str = "", keep: Keep | None = None, keys: Mapping[str, bytes] | None = None) -> None:
         self.name = name
         self.dispatcher = Dispatcher()
-        self.executor = Executor(self.dispatcher)
-        self.reactor = reactor()
+        self.executor = self.make_executor()
+        self.reactor: Background = self.make_background()
         self.hub = HubService(self.reactor, keep)
         self.doors: list[_DoorKeeper] = []
         self.links: dict[Link, None] = {}
@@ -67,6 +67,17 @@ class Host:
         self.on_last_gone: Callable[[], None] | None = None
         self._keys = dict(keys or {})
         self._lock = threading.Lock()
+
+    # -- what an event loop does otherwise ----------------------------------------------------------------------
+
+    def make_executor(self) -> Executor:
+        return Executor(self.dispatcher)
+
+    def make_background(self) -> Background:
+        return reactor()
+
+    def make_link(self, connection: Connection, wire: Wire) -> Link:
+        return Link(connection, wire, self, self.reactor, connecting=False)
 
     # -- doors ----------------------------------------------------------------------------------------------
 
@@ -90,7 +101,7 @@ class Host:
             self.refused += 1
             connection.close()
             return
-        link = Link(connection, door.wire, self, self.reactor, connecting=False)
+        link = self.make_link(connection, door.wire)
         if door.wire.greets or door.keys:
             connection.max_message = GREETING_LIMIT
             link.greeted = False
@@ -171,20 +182,32 @@ class Host:
 
     def close(self, *, drain: float = DRAIN_SECONDS) -> None:
         """Stop listening, say goodbye, let running functions finish within `drain` seconds, end all links."""
+        if not self.begin_closing():
+            return
+        deadline = time.monotonic() + drain
+        while self.is_draining() and time.monotonic() < deadline:
+            time.sleep(0.005)
+        self.end()
+
+    def begin_closing(self) -> bool:
+        """Stop listening and say goodbye. False when somebody has done so before."""
         with self._lock:
             if self.closed.is_set():
-                return
+                return False
             self.closed.set()
         for keeper in self.doors:
             keeper.close()
         for link in list(self.links):
             if link.wire.greets:
                 link.post(Goodbye("the server is closing"))
-        deadline = time.monotonic() + drain
-        while (self.executor.busy or any(link.has_unsent() for link in list(self.links))) and (
-            time.monotonic() < deadline
-        ):
-            time.sleep(0.005)
+        return True
+
+    def is_draining(self) -> bool:
+        """Whether functions still run or answers are still on their way out."""
+        return bool(self.executor.busy or any(link.has_unsent() for link in list(self.links)))
+
+    def end(self) -> None:
+        """Close the hub and every link."""
         self.hub.close()
         for link in [*self.links, *self.strangers]:
             link.lost(ClosedError("The server was closed."))

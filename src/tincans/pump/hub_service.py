@@ -20,7 +20,7 @@ from tincans.errors import ClosedError, TincansError
 from tincans.pump.failures import failure_of
 from tincans.pump.flows import News as NewsOutlet
 from tincans.pump.link import Link
-from tincans.pump.reactor import Reactor, Timer
+from tincans.pump.reactor import Background, Timer
 from tincans.toolkit.keep import Keep
 
 
@@ -77,7 +77,7 @@ class RemoteTicket:
 class HubService:
     """A hub that programs can talk to: the serving program itself, and everybody who is connected."""
 
-    def __init__(self, reactor: Reactor, keep: Keep | None = None) -> None:
+    def __init__(self, reactor: Background, keep: Keep | None = None) -> None:
         self._reactor = reactor
         self._keep = keep
         self._lock = RLock()
