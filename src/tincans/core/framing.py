@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
+from typing import Final
 
 from tincans.contracts import Buffer, Framing
 from tincans.core.deframing import (
@@ -30,7 +31,8 @@ from tincans.core.deframing import (
 )
 from tincans.errors import AddressError, UnsendableError
 
-_JOIN = 16 * 1024  # below this one copy is cheaper than handing the kernel several buffers
+_PLAIN_HEADER = struct.Struct("<II").pack  # of a frame without further parts: their number is 0
+SMALL: Final = 16 * 1024  # below this one copy is cheaper than handing the kernel several buffers
 _ENVELOPE_LIMIT = (1 << 32) - 1
 
 
@@ -65,11 +67,15 @@ class Frames:
 
     name = "frames"
 
+    def frame(self, envelope: bytes) -> bytes:
+        """The frame of a small message of one part, in one piece."""
+        return _PLAIN_HEADER(MAGIC_AND_VERSION, len(envelope)) + envelope
+
     def encode(self, parts: Sequence[Buffer | Passed]) -> list[Buffer]:
         """The buffers of one frame, small ones joined. With `Passed` parts the second buffer is the byte that
         carries the descriptors."""
-        if len(parts) == 1 and type(envelope := parts[0]) is bytes and len(envelope) <= _JOIN:
-            return [HEADER.pack(MAGIC_AND_VERSION, 0, len(envelope)) + envelope]
+        if len(parts) == 1 and type(envelope := parts[0]) is bytes and len(envelope) <= SMALL:
+            return [self.frame(envelope)]
         if not 1 <= len(parts) <= MAX_FURTHER_PARTS + 1:
             raise UnsendableError(
                 f"A message has 1 envelope and at most {MAX_FURTHER_PARTS} further parts, not {len(parts)} in all."
@@ -93,9 +99,9 @@ def _encode_parts(parts: Sequence[Buffer | Passed]) -> list[Buffer]:
     head += struct.pack(f"<{len(lengths) + len(offsets)}Q", *lengths, *offsets)
     if passed:
         return [head + bytes(RECEIVE_AT_MOST), b"\0", *inline]
-    if sum(map(len, inline)) <= _JOIN:
+    if sum(map(len, inline)) <= SMALL:
         return [b"".join((head, *inline))]
-    if len(inline[0]) <= _JOIN:
+    if len(inline[0]) <= SMALL:
         return [head + inline[0], *inline[1:]]
     return [head, *inline]
 
