@@ -25,8 +25,8 @@ class DescriptorEnd:
     >>> with end.lock:
     ...     end.wait(0)
     False
-    >>> end.close()
-    >>> os.close(here)
+    >>> end.close(), os.close(here)
+    (True, None)
     """
 
     __slots__ = ("__weakref__", "_bell", "_events", "_guard", "_open", "_poll", "closed", "fd", "lock")
