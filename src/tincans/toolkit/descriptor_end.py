@@ -81,11 +81,12 @@ class DescriptorEnd:
         if not self.closed or not self.lock.acquire(blocking=False):
             return
         try:
-            if self._open:
-                self._open = False
-                os.close(self.fd)
-                if self._bell is not None:
-                    self._bell.close()
+            with self._guard:  # `close` may be about to ring the bell
+                if self._open:
+                    self._open = False
+                    os.close(self.fd)
+                    if self._bell is not None:
+                        self._bell.close()
         finally:
             self.lock.release()
 
