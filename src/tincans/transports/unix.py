@@ -1,0 +1,62 @@
+"""Unix sockets: `unix:NAME` in the private runtime directory, or `unix:/a/path/of/your/own.sock`.
+
+URL: `unix:alice` for programs of one user, `unix:/run/app/alice.sock` (also `unix:///run/...`) for a path of your own.
+Options: `max_message` bytes (default 1 GiB), `users` same (default; the same user, and root) or any (everybody whom the
+    path's permissions let in), `descriptors` yes (default) or no (large buffers then go through the socket too).
+Delivery: whole messages in order; a call is answered, fails, or its outcome is reported unknown. Buffers of 1 MiB and
+    more go as sealed shared memory by descriptor where the system has it; nothing is copied at the receiver.
+Leaves behind: after kill -9 a socket file and a lock file, which block nobody and are reused by the next server.
+Limits: one machine; a path of at most 107 bytes; 1024 buffers beside a message.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from tincans.contracts import Board, Connection, Framing, Listener, Transport
+from tincans.core.address import Address, Option
+from tincans.errors import AddressError
+from tincans.facts import Facts, Yes
+from tincans.toolkit import unix_socket
+from tincans.toolkit.runtime_directory import path_of
+
+FACTS = Facts(
+    summary="Unix sockets: between programs of one machine, found by a name or a path",
+    share=Yes("native", "1 MiB and more as sealed shared memory, passed by descriptor"),
+    untested=("macos",),
+    leaves_behind="after kill -9 a socket file and a lock file, which block nobody and are reused by the next server",
+)
+
+
+class UnixTransport:
+    """The method. Stateless; one instance serves all."""
+
+    facts: Facts = FACTS
+    options: Mapping[str, Option] = unix_socket.OPTIONS
+
+    def connect(self, address: Address, *, timeout: float, framing: Framing) -> Connection:
+        settings = address.settings(self.options)
+        return unix_socket.connect_stream(_path(address), settings, framing, url=str(address), timeout=timeout)
+
+    def listen(self, address: Address, *, framing: Framing) -> Listener:
+        settings = address.settings(self.options)
+        return unix_socket.listen_streams(_path(address), settings, framing, url=str(address))
+
+    def board(self, address: Address, *, timeout: float) -> Board | None:
+        return None
+
+
+def _path(address: Address) -> Path:
+    """Where the socket is: a name's in the runtime directory, a path's where it says."""
+    if address.host or address.port is not None:
+        raise AddressError(
+            "A unix address is a name, unix:alice, or a whole path, unix:/run/alice.sock (or unix:///run/alice.sock).",
+            url=str(address),
+        )
+    if address.path.startswith("/") and "\0" not in address.path:
+        return Path(address.path)
+    return path_of(address.path, ".sock")
+
+
+TRANSPORT: Transport = UnixTransport()
