@@ -25,6 +25,8 @@ from tincans.errors import TincansError, UnsupportedError
 Arguments = tuple[tuple[Any, ...], dict[str, Any]]
 _POSITIONAL: frozenset[Any] = frozenset({Kind.POSITIONAL_ONLY, Kind.POSITIONAL_OR_KEYWORD})
 _NAMED: frozenset[Any] = frozenset({Kind.KEYWORD_ONLY, Kind.POSITIONAL_OR_KEYWORD})
+_BY_NAME = 1 << 30
+"""The position of a parameter that has none."""
 Finish = Callable[[Any], tuple[Any, ...]]
 
 
@@ -36,7 +38,7 @@ class Parameters:
     """The parameters of one function, in the shapes in which arguments are read.
 
     `positional` and `named` hold what is expected of each, `rest` and `extra` what `*args` and `**kwargs` hold
-    (None without them), `required` the parameters without a default, in order.
+    (None without them), `required` the position of each parameter without a default.
     """
 
     __slots__ = ("extra", "named", "needs_names", "positional", "positional_only", "required", "rest", "signature")
@@ -55,8 +57,10 @@ class Parameters:
         self.positional = {each.name: wanted[each.name] for each in parameters if each.kind in _POSITIONAL}
         self.named = {each.name: wanted[each.name] for each in parameters if each.kind in _NAMED}
         self.positional_only = frozenset(self.positional) - frozenset(self.named)
-        self.required = [name for name in {**self.positional, **self.named} if self._is_required(name)]
-        self.needs_names = any(name not in self.positional for name in self.required)
+        places = {name: index for index, name in enumerate(self.positional)}
+        everything = {**self.positional, **self.named}
+        self.required = {name: places.get(name, _BY_NAME) for name in everything if self._is_required(name)}
+        self.needs_names = _BY_NAME in self.required.values()
 
     def _is_required(self, name: str) -> bool:
         return self.signature is not None and self.signature.parameters[name].default is EMPTY
@@ -111,10 +115,14 @@ def given_reader(parameters: Parameters, wire: Wire, references: References | No
 
 def _only_given(struct: Any) -> tuple[Any, ...]:
     values = astuple(struct)
-    count = next((index for index, value in enumerate(values) if value is UNSET), len(values))
-    if any(value is not UNSET for value in values[count:]):
-        raise ValidationError("Expected `array`, got `object`")
-    return values[:count]
+    count = len(values)
+    while count and values[count - 1] is UNSET:
+        count -= 1
+    values = values[:count]
+    for value in values:
+        if value is UNSET:  # only a dict in place of the list can leave a hole
+            raise ValidationError("Expected `array`, got `object`")
+    return values
 
 
 def rest_reader(parameters: Parameters, wire: Wire, references: References | None) -> Reader:
@@ -140,10 +148,14 @@ def named_reader(parameters: Parameters, wire: Wire, references: References | No
         fields = [(name, wanted.type, UNSET) for name, wanted in parameters.named.items()]
         struct = defstruct("Named", fields, forbid_unknown_fields=True)
         read_struct = _reader(wire, struct, references)
+        checks = {name: wanted.check for name, wanted in parameters.named.items() if wanted.cls is not None}
 
         def read_known(body: Any, message: Any) -> dict[str, Any]:
-            given = asdict(read_struct(body, message)).items()
-            return {name: _check(parameters.named, name, value) for name, value in given if value is not UNSET}
+            values = asdict(read_struct(body, message))
+            given = {name: value for name, value in values.items() if value is not UNSET}
+            for name in given.keys() & checks.keys() if checks else ():
+                at(f".{name}", checks[name], given[name])
+            return given
 
         return read_known
     read, named, extra = _reader(wire, dict[str, Any], references), parameters.named, parameters.extra
@@ -154,10 +166,6 @@ def named_reader(parameters: Parameters, wire: Wire, references: References | No
         }
 
     return read_all
-
-
-def _check(named: dict[str, Expected], name: str, value: Any) -> Any:
-    return value if named[name].cls is None else at(f".{name}", named[name].check, value)
 
 
 def _checked(read: Reader, wanted: list[Expected], finish: Finish, rest: Expected | None = None) -> Reader:
@@ -203,14 +211,15 @@ def _reader(wire: Wire, type_: Any, references: References | None) -> Reader:
 
 def bound(parameters: Parameters, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Arguments:
     """The arguments when each parameter that needs one has exactly one; Misfit otherwise."""
-    by_position = list(parameters.positional)[: len(args)]
-    twice = [name for name in by_position if name in kwargs and name in parameters.named]
-    if twice:
-        raise Misfit(f"parameter {twice[0]} is given twice, by position and by name")
-    given = {*by_position, *(kwargs.keys() & parameters.named.keys())}
-    missing = [name for name in parameters.required if name not in given]
-    if missing:
-        raise Misfit(missing_text(missing))
+    count, alone = len(args), parameters.positional_only
+    if count and kwargs:
+        for name in list(parameters.positional)[:count]:
+            if name in kwargs and name not in alone:
+                raise Misfit(f"parameter {name} is given twice, by position and by name")
+    for name, position in parameters.required.items():
+        if position >= count and (name not in kwargs or name in alone):
+            required = parameters.required.items()
+            raise Misfit(missing_text([n for n, at in required if at >= count and (n not in kwargs or n in alone)]))
     return args, kwargs
 
 

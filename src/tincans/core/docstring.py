@@ -7,6 +7,7 @@ Rules of this file
 
 from __future__ import annotations
 
+import functools
 import inspect
 import re
 from collections.abc import Callable, Iterator
@@ -19,8 +20,9 @@ _PARAMETERS = frozenset({"args", "arguments", "parameters", "params", "other par
 _RESULTS = frozenset({"returns", "return", "yields", "yield"})
 _HEADING = re.compile(r"([A-Z][A-Za-z ]{1,30}):\s*")
 _UNDERLINE = re.compile(r"-{3,}\s*")
-_GOOGLE_ITEM = re.compile(r"\*{0,2}(\w+)\s*(?:\([^)]*\))?\s*:\s*(.*)")
-_NUMPY_ITEM = re.compile(r"\*{0,2}(\w+(?:\s*,\s*\*{0,2}\w+)*)\s*(?::.*)?")
+_NAMES = r"(?P<names>\*{0,2}\w+(?:\s*,\s*\*{0,2}\w+)*)"
+_GOOGLE_ITEM = re.compile(_NAMES + r"\s*(?:\([^)]*\))?\s*:\s*(?P<said>.*)")
+_NUMPY_ITEM = re.compile(_NAMES + r"\s*(?::.*)?(?P<said>)")
 _FIELD = re.compile(r":(\w+)\s*([^:]*):\s*(.*)")
 
 
@@ -48,11 +50,11 @@ def docs_of(function: Callable[..., Any]) -> Docs:
     >>> docs.summary, docs.parameters
     ('Add two numbers.', {'a': 'the first', 'b': 'the second'})
     """
-    source = function if inspect.isclass(function) else underlying(function)
-    text = inspect.getdoc(source)
-    if not text and not inspect.isroutine(function):
-        text = inspect.getdoc(type(function)) if source is not function else None
-    return parsed(text or "")
+    said = inspect.getdoc(function) if inspect.isroutine(function) or inspect.isclass(function) else None
+    said = said or inspect.getdoc(underlying(function))
+    if not said and not isinstance(function, functools.partial):  # a callable object
+        said = inspect.getdoc(type(function)) if not inspect.isroutine(function) else None
+    return parsed(said or "")
 
 
 def parsed(text: str) -> Docs:
@@ -61,9 +63,9 @@ def parsed(text: str) -> Docs:
     lines = text.splitlines()
     parameters: dict[str, str] = {}
     results: list[str] = []
-    for heading, body in _sections(lines):
+    for heading, body, item in _sections(lines):
         if heading in _PARAMETERS:
-            parameters.update(_items(body))
+            parameters.update(_items(body, item))
         elif heading in _RESULTS:
             results += [line.strip() for line in body if line.strip()]
     results += _fields(lines, parameters)
@@ -79,38 +81,39 @@ def _summary(lines: list[str]) -> str:
     return " ".join(first)
 
 
-def _sections(lines: list[str]) -> Iterator[tuple[str, list[str]]]:
-    """Each section's heading in small letters, and its lines."""
-    heads: list[tuple[int, int, str]] = []
+def _sections(lines: list[str]) -> Iterator[tuple[str, list[str], re.Pattern[str]]]:
+    """Each section's heading in small letters, its lines, and what an item in it looks like."""
+    heads: list[tuple[int, int, str, re.Pattern[str]]] = []
     for index, line in enumerate(lines):
         under = lines[index + 1] if index + 1 < len(lines) else ""
         if line and not line[0].isspace() and _UNDERLINE.fullmatch(under):
-            heads.append((index, index + 2, line.strip().lower()))
+            heads.append((index, index + 2, line.strip().lower(), _NUMPY_ITEM))
         elif (found := _HEADING.fullmatch(line)) is not None:
-            heads.append((index, index + 1, found.group(1).lower()))
-    ends = [index for index, _, _ in heads[1:]] + [len(lines)]
-    for (_, start, heading), end in zip(heads, ends, strict=True):
-        yield heading, lines[start:end]
+            heads.append((index, index + 1, found.group(1).lower(), _GOOGLE_ITEM))
+    ends = [*(head[0] for head in heads), len(lines)][1:]
+    for (_, start, heading, item), end in zip(heads, ends, strict=True):
+        yield heading, lines[start:end], item
 
 
-def _items(body: list[str]) -> dict[str, str]:
+def _items(body: list[str], pattern: re.Pattern[str]) -> dict[str, str]:
     """The parameters of one section: a name on the outer indent, what is said of it beside or below."""
     found: dict[str, list[str]] = {}
     filled = [line for line in body if line.strip()]
     outer = len(filled[0]) - len(filled[0].lstrip()) if filled else 0
-    google = outer > 0  # NumPy's names stand at the margin
+    if outer == 0 and pattern is _GOOGLE_ITEM:
+        return {}  # a paragraph, not a section
     names: list[str] = []
     for line in filled:
         indent, content = len(line) - len(line.lstrip()), line.strip()
         if indent < outer:
             break
-        item = (_GOOGLE_ITEM if google else _NUMPY_ITEM).fullmatch(content) if indent == outer else None
-        if item is not None:
-            names = [name.strip().lstrip("*") for name in item.group(1).split(",")]
-            found.update({name: [item.group(2)] if google and item.group(2) else [] for name in names})
-        else:
+        item = pattern.fullmatch(content) if indent == outer else None
+        if item is None:
             for name in names:
                 found[name].append(content)
+            continue
+        names = [name.strip().lstrip("*") for name in item["names"].split(",")]
+        found.update({name: [item["said"]] if item["said"] else [] for name in names})
     return {name: " ".join(said) for name, said in found.items()}
 
 

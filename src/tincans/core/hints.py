@@ -29,6 +29,8 @@ _AWAITABLE: frozenset[Any] = frozenset({abc.Awaitable, abc.Coroutine})
 _UNIONS: frozenset[Any] = frozenset({Union, types.UnionType})
 _PLAIN: frozenset[Any] = frozenset({int, str, float, bool, bytes, Any})
 _MOST_LAYERS = 100
+BINARY = (bytes, bytearray, memoryview)
+"""What is not made out of a text where no wire has said that the text is base64."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +47,12 @@ class Expected:
         """The value, when it is what a wire alone cannot make sure of; msgspec.ValidationError otherwise."""
         if self.cls is None or isinstance(value, self.cls):
             return value
-        raise msgspec.ValidationError(f"Expected `{spoken(self.cls)}`, got `{type(value).__name__}`")
+        raise msgspec.ValidationError(
+            f"Expected `{spoken(self.cls)}`, got `{type(value).__name__}`, and no wire can make the one of the other"
+        )
 
     def convert(self, value: Any) -> Any:
         """A value that was read as Any, made into what is expected; msgspec.ValidationError when it does not fit."""
-        # A text is not taken for base64 here: no wire has said that it is.
         return self.check(value if self.type is Any else _converter(self.type)(value))
 
 
@@ -57,12 +60,12 @@ def _converter(type_: Any) -> Callable[[Any], Any]:
     try:
         return _cached_converter(type_)
     except TypeError:  # an annotation without a hash
-        return converter(type_, builtin_types=(bytes, bytearray, memoryview))
+        return converter(type_, builtin_types=BINARY)
 
 
 @functools.lru_cache(maxsize=1024)
 def _cached_converter(type_: Any) -> Callable[[Any], Any]:
-    return converter(type_, builtin_types=(bytes, bytearray, memoryview))
+    return converter(type_, builtin_types=BINARY)
 
 
 ANYTHING = Expected(Any)
@@ -83,10 +86,9 @@ def expected(annotation: Any) -> Expected:
     except Exception:  # an exotic annotation, or a class with hooks of its own
         return ANYTHING
     try:
-        readable(annotation)
+        return Expected(readable(annotation, builtin_types=BINARY))
     except Exception:
-        return Expected(Any, annotation) if type(annotation) is type else ANYTHING
-    return Expected(annotation)
+        return Expected(Any, annotation) if isinstance(annotation, type) else ANYTHING
 
 
 def _without_bare_protocols(part: Any) -> Any:
@@ -112,6 +114,11 @@ def rebuilt(annotation: Any, replace: Callable[[Any], Any]) -> Any:
     if new == parts:
         return annotation
     return Union[new] if origin in _UNIONS else origin[new]  # noqa: UP007
+
+
+def is_union(annotation: Any) -> bool:
+    """Whether it is `A | B`, in either spelling."""
+    return get_origin(annotation) in _UNIONS
 
 
 def _behind_its_name(annotation: Any) -> Any:
@@ -223,7 +230,7 @@ def spoken(annotation: Any) -> str:
         return spoken(parts[0])
     if origin is Literal:
         return f"Literal[{', '.join(map(repr, parts))}]"
-    if origin in _UNIONS:
+    if is_union(annotation):
         return " | ".join(map(spoken, parts))
     if getattr(origin, "__name__", "") == "ndarray" and len(parts) == 2:
         return f"NDArray[{', '.join(map(spoken, get_args(parts[1]))) or 'Any'}]"

@@ -13,6 +13,8 @@ import re
 from typing import Any
 
 from tincans.core.binding import Misfit, Parameters, missing_text
+from tincans.core.hints import spoken
+from tincans.core.signature import EMPTY, Kind
 from tincans.errors import ArgumentError
 
 _PLACE = re.compile(r"(?P<text>.*?)(?: - at (?P<key>`key` in )?`\$(?P<path>[^`]*)`)?", re.DOTALL)
@@ -42,8 +44,9 @@ def _said(parameters: Parameters, message: str, named: bool, count: int | None) 
     text, path = (message, None) if place is None else (place["text"], place["path"])
     if not path:
         return _about_all(parameters, text, named, count)
-    key = "a key of " if place is not None and place["key"] else ""
-    return f"{key}parameter {_where(parameters, path, named)} {_expectation(text)}"
+    if place is not None and place["key"]:
+        return f"a key of parameter {_where(parameters, path, named)} {_expectation(text)}"
+    return f"parameter {_where(parameters, path, named)} {_expectation(text, _annotation(parameters, path, named))}"
 
 
 def _about_all(parameters: Parameters, text: str, named: bool, count: int | None) -> str:
@@ -58,7 +61,7 @@ def _about_all(parameters: Parameters, text: str, named: bool, count: int | None
     got = count if length["got"] is None else int(length["got"])
     if got is not None and got > len(parameters.positional):
         return f"it takes {_most(len(parameters.positional))} by position, got {got}"
-    names = [name for name in parameters.required if name in parameters.positional]
+    names = [name for name, position in parameters.required.items() if position < len(parameters.positional)]
     return missing_text(names[got or 0 :] or names)
 
 
@@ -78,27 +81,41 @@ def unknown_name(parameters: Parameters, name: str) -> str:
 def _where(parameters: Parameters, path: str, named: bool) -> str:
     """`[1].items[3]` as the path inside a parameter: `b.items[3]`."""
     step = _STEP.match(path)
-    if step is None:
+    if step is None or (step["index"] is None) is not named:
         return path.lstrip(".")
-    if named or step["index"] is None:
-        return f"{step['name']}{step['rest']}" if step["name"] else path
+    if step["index"] is None:
+        return f"{step['name']}{step['rest']}"
     index, names = int(step["index"]), list(parameters.positional)
     if index < len(names):
         return f"{names[index]}{step['rest']}"
-    return f"*{_rest_name(parameters)}[{index - len(names)}]{step['rest']}"
+    return f"*{_name_of_kind(parameters, Kind.VAR_POSITIONAL)}[{index - len(names)}]{step['rest']}"
 
 
-def _rest_name(parameters: Parameters) -> str:
-    found: list[Any] = [] if parameters.signature is None else list(parameters.signature.parameters.values())
-    return next((each.name for each in found if each.kind is each.VAR_POSITIONAL), "args")
+def _annotation(parameters: Parameters, path: str, named: bool) -> str:
+    """What the parameter at `path` is annotated with; "" for a place inside of one."""
+    step = _STEP.match(path)
+    if step is None or step["rest"] or parameters.signature is None:
+        return ""
+    names, kind = list(parameters.positional), Kind.VAR_KEYWORD if named else Kind.VAR_POSITIONAL
+    name = step["name"] if named else dict(enumerate(names)).get(int(step["index"] or 0), "")
+    known = parameters.signature.parameters
+    found = known.get(name) or known.get(_name_of_kind(parameters, kind))
+    return "" if found is None or found.annotation is EMPTY else spoken(found.annotation)
 
 
-def _expectation(text: str) -> str:
+def _name_of_kind(parameters: Parameters, kind: Any) -> str:
+    found = [] if parameters.signature is None else list(parameters.signature.parameters.values())
+    return next((each.name for each in found if each.kind is kind), "args")
+
+
+def _expectation(text: str, annotation: str = "") -> str:
     """msgspec's words in Python's: "Expected `array`, got `null`" is "expects list, got None"."""
     found = _EXPECTED.fullmatch(text)
     if found is None:
         return f"does not fit: {text.rstrip('.')}"
-    got = "" if found["got"] is None else f", got {_python(found['got'].strip('`'))}"
+    got = "" if found["got"] is None else f", got {_python(found['got'].replace('`', ''))}"
+    if annotation and not found["more"]:
+        return f"expects {annotation}{got}"
     return f"expects {_python(found['expected'])}{found['more']}{got}"
 
 

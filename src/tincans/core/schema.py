@@ -11,11 +11,11 @@ from __future__ import annotations
 import collections.abc as abc
 import inspect
 from collections.abc import Sequence
-from typing import Any, get_args, get_origin
+from typing import Annotated, Any, get_args, get_origin
 
 import msgspec
 
-from tincans.core.hints import STREAMS, rebuilt, spoken
+from tincans.core.hints import STREAMS, is_union, rebuilt, spoken
 
 Schema = dict[str, Any]
 REFERENCE = "#/definitions/{name}"
@@ -48,11 +48,23 @@ def schemas(annotations: Sequence[Any]) -> tuple[list[Schema], dict[str, Schema]
     try:
         return _together(wanted)
     except Exception:  # one of them cannot be described: all others still are
-        described = [each if _is_describable(each) else Any for each in wanted]
-    try:
-        return _together(described)
-    except Exception:
-        return [{} for _ in wanted], {}
+        members = [_members(each) for each in wanted]
+    flat, definitions = _together([part for parts in members for part in parts])
+    made = iter(flat)
+    return [_either([next(made) for _ in parts]) for parts in members], definitions
+
+
+def _members(annotation: Any) -> list[Any]:
+    """What can be described of it: the whole, the members of a union that msgspec cannot tell apart, or Any."""
+    if _is_describable(annotation):
+        return [annotation]
+    if is_union(annotation):
+        return [part for member in get_args(annotation) for part in _members(member)]
+    return [Any]
+
+
+def _either(made: list[Schema]) -> Schema:
+    return made[0] if len(made) == 1 else {"anyOf": made}
 
 
 def _together(annotations: list[Any]) -> tuple[list[Schema], dict[str, Schema]]:
@@ -72,17 +84,19 @@ def _plain(annotation: Any) -> Any:
     if annotation is inspect.Parameter.empty or isinstance(annotation, str):
         return Any
     try:
-        return rebuilt(annotation, _list_for_stream)
+        return rebuilt(annotation, _in_json)
     except Exception:
         return Any
 
 
-def _list_for_stream(part: Any) -> Any:
-    """Where Python says iterator, JSON has a list."""
-    if (get_origin(part) or part) not in _LISTS:
-        return part
-    items = get_args(part)
-    return list[items[0]] if items else list  # type: ignore[valid-type]
+def _in_json(part: Any) -> Any:
+    """Where Python says iterator, JSON has a list; and the number type of an array, which msgspec drops, is kept."""
+    origin, inner = get_origin(part), get_args(part)
+    if (origin or part) in _LISTS:
+        return list[inner[0]] if inner else list  # type: ignore[valid-type]
+    if origin is not None and origin.__name__ == "ndarray":
+        return Annotated[origin, msgspec.Meta(extra_json_schema={"title": spoken(part)})]
+    return part
 
 
 def _foreign(annotation: Any) -> Schema:
