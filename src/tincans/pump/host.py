@@ -16,7 +16,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
 from tincans.contracts import Connection, Listener, Wire
 from tincans.core.address import Address
@@ -50,6 +50,12 @@ class Door:
     max_message: int
 
 
+class Keeper(Protocol):
+    """Who accepts at a door."""
+
+    def close(self) -> None: ...
+
+
 class Host:
     """A serving program: owns its links. Thread-safe."""
 
@@ -58,8 +64,8 @@ class Host:
         self.dispatcher = Dispatcher()
         self.executor = self.make_executor()
         self.reactor: Background = self.make_background()
-        self.hub = HubService(self.reactor, keep)
-        self.doors: list[_DoorKeeper] = []
+        self.hub = self.make_hub(keep)
+        self.doors: list[Keeper] = []
         self.links: dict[Link, None] = {}
         self.strangers: dict[Link, Accepting] = {}
         self.refused = 0
@@ -76,6 +82,9 @@ class Host:
     def make_background(self) -> Background:
         return reactor()
 
+    def make_hub(self, keep: Keep | None) -> HubService:
+        return HubService(self.reactor, keep)
+
     def make_link(self, connection: Connection, wire: Wire) -> Link:
         return Link(connection, wire, self, self.reactor, connecting=False)
 
@@ -83,15 +92,19 @@ class Host:
 
     def open(self, url: str) -> str:
         """Listen on one more URL; the URL to connect to."""
+        door = self.listen(url)
+        keeper = _DoorKeeper(self, door)
+        self.doors.append(keeper)
+        keeper.begin()
+        return door.listener.address
+
+    def listen(self, url: str) -> Door:
+        """A listener for a URL, whose connections nobody accepts yet. May block for a moment."""
         address, transport, wire = resolve(url)
         settings = address.settings(transport.options)
         keys = {**self._keys, **keys_of(address)}
         listener = transport.listen(address, framing=find_framing(wire))
-        door = Door(address, wire, listener, keys, int(settings.get("max_message") or 2**30))
-        keeper = _DoorKeeper(self, door)
-        self.doors.append(keeper)
-        keeper.begin()
-        return listener.address
+        return Door(address, wire, listener, keys, int(settings.get("max_message") or 2**30))
 
     # -- links ----------------------------------------------------------------------------------------------
 

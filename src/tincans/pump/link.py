@@ -53,7 +53,6 @@ LINGER = 0.1
 
 MAX_LINGERING = 4
 CORK_MESSAGES = 32
-SWEEP_AFTER = 1024
 CLOGGED_AFTER = 30.0
 """Seconds after which a peer that takes nothing we post to it is cut."""
 
@@ -455,8 +454,6 @@ class Link:
         while expiries and expiries[0][1] not in calls:
             expiries.popleft()
         expiries.append((when, id))
-        if len(expiries) > SWEEP_AFTER + 2 * len(calls):  # one long wait at the head must not keep all after it
-            self._expiries = deque(entry for entry in expiries if entry[1] in calls)
         if when < self._expiry_timer:
             self._expiry_timer = when
             self.reactor.call_at(when, self._expire)

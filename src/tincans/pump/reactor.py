@@ -207,6 +207,11 @@ class Reactor:
                 self._attended.pop(link, None)
 
 
+def spawn(job: Job, name: str) -> None:
+    """Run a job that may wait for long on a thread of its own, so that it takes none of the pool's."""
+    threading.Thread(target=job, name=name, daemon=True).start()
+
+
 _reactor: Reactor | None = None
 _making = threading.Lock()
 
