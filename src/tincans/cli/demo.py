@@ -30,6 +30,7 @@ from tincans.cli.exits import Exit
 from tincans.cli.output import json_text, show, table
 from tincans.facts import Facts
 
+WHO = {"alice": ["-m", "tincans.cli.demo_alice"], "bob": ["-m", "tincans.cli.demo_bob"]}
 PATIENCE = 30.0  # seconds for both programs to start and say everything on one method
 
 
@@ -106,7 +107,7 @@ def demo_url(method: str, facts: Facts) -> str:
 def conversation(method: str, facts: Facts, place: str) -> Iterator[dict[str, Any]]:
     """What Bob tells while he talks to Alice. RuntimeError with the last words of the one who failed."""
     if method == "stdio":  # there Alice is Bob's child
-        command = shlex.join([sys.executable, "-m", "tincans.cli.demo_alice", "stdio:"])
+        command = shlex.join([sys.executable, *WHO["alice"], "stdio:"])
         yield from _told_by_bob(f"stdio:{quote(command, safe=' /')}", place)
         return
     with _started("alice", demo_url(method, facts), place) as alice:
@@ -129,7 +130,7 @@ def _told_by_bob(url: str, place: str) -> Iterator[dict[str, Any]]:
 @contextmanager
 def _started(who: str, url: str, place: str) -> Iterator[subprocess.Popen[bytes]]:
     """One of the two as a program of its own, in the directory `place`; ended on the way out."""
-    command = [sys.executable, "-m", f"tincans.cli.demo_{who}", url]
+    command = [sys.executable, *WHO[who], url]
     with _complaints(who, place).open("wb") as complaints:
         program = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=complaints, cwd=place)
     try:

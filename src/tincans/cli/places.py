@@ -59,7 +59,7 @@ def findings() -> Iterator[Finding]:
     yield _c_core()
     yield _shared_memory()
     for name, facts in sorted(tincans.methods().items()):
-        yield _library(name, facts)
+        yield library(name, facts)
 
 
 def _processors() -> Finding:
@@ -89,7 +89,8 @@ def _shared_memory() -> Finding:
     return Finding("sealed memory", "missing", f"{sys.platform} has no memfd; large arrays are copied")
 
 
-def _library(name: str, facts: Facts) -> Finding:
+def library(name: str, facts: Facts) -> Finding:
+    """Whether the library that a method needs is installed, without importing it."""
     if not facts.library or find_spec(facts.library) is not None:
         return Finding(f"method {name}", "ok", facts.library or "needs nothing more")
     return Finding(f"method {name}", "missing", f"pip install 'tincans[{facts.extra}]'")
