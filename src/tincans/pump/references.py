@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tincans.pump.link import Link
 
 CALL_BACK = "$back:"
-RELEASE = "$release"
+RELEASE = "$drop"
 MAX_FUNCTIONS = 100_000
 
 
