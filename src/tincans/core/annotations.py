@@ -10,6 +10,7 @@ Rules of this file
 from __future__ import annotations
 
 import collections
+import re
 from abc import ABC
 from collections.abc import Callable
 from functools import lru_cache, reduce
@@ -52,18 +53,14 @@ def converter(annotation: Any, **keywords: Any) -> Convert:
 @lru_cache(maxsize=1024)
 def _readable(annotation: Any, keywords: frozenset[tuple[str, Any]]) -> Any:
     try:
-        msgspec.msgpack.Decoder(annotation, dec_hook=accept)
-    except (TypeError, NameError) as refused:
         rewritten = _rewrite(annotation, dict(keywords))
-        try:
-            msgspec.msgpack.Decoder(rewritten, dec_hook=accept)
-        except (TypeError, NameError):
-            raise UnsupportedError(
-                f"Values cannot be read as {annotation}: {refused}. Annotate with types that msgspec can tell "
-                "apart, or with typing.Any"
-            ) from None
-        return rewritten
-    return annotation
+        msgspec.msgpack.Decoder(rewritten, dec_hook=accept)
+    except (TypeError, NameError) as refused:
+        raise UnsupportedError(
+            f"Values cannot be read as {annotation}: {refused}. Annotate with types that msgspec can tell "
+            "apart, or with typing.Any"
+        ) from None
+    return annotation if rewritten == annotation else rewritten
 
 
 def readable(annotation: Any, **keywords: Any) -> Any:
@@ -86,9 +83,19 @@ def _rewrite(annotation: Any, keywords: dict[str, Any]) -> Any:
         return Annotated[(_rewrite(members[0], keywords), *annotation.__metadata__)]
     if origin is Union or origin is UnionType:
         return _rewrite_union(annotation, members, keywords)
-    if origin is None or isinstance(origin, type) is False or not _holds_values(origin):
+    named: Any = origin or annotation
+    if isinstance(named, type) and named in _ITERATORS:
+        return _ITERATORS[named]
+    if not isinstance(origin, type) or not _holds_values(origin):
         return annotation
-    return origin[tuple(member if member is Ellipsis else _rewrite(member, keywords) for member in members)]
+    return named[tuple(member if member is Ellipsis else _rewrite(member, keywords) for member in members)]
+
+
+_ITERATORS: dict[Any, Any] = {
+    collections.abc.Generator: collections.abc.Iterator,
+    collections.abc.AsyncGenerator: collections.abc.AsyncIterator,
+}
+"""A stream of the other program is an iterator, but has no `throw`: what a generator is annotated for."""
 
 
 def _holds_values(origin: Any) -> bool:
@@ -157,9 +164,13 @@ def _make_path(wanted: Any, origin: type, value: Any) -> Any:
 
 
 def _make_fraction(wanted: Any, origin: type, value: Any) -> Any:
-    if type(value) in (int, str) and len(str(value)) < 10_000:
+    """Without an exponent: `1e9999999999` would be a number that fills the memory."""
+    if type(value) is int or (type(value) is str and _FRACTION.fullmatch(value)):
         return origin(value)
     return None
+
+
+_FRACTION = re.compile(r"[+-]?[0-9]{1,4000}([./][0-9]{1,4000})?")
 
 
 def _make_complex(wanted: Any, origin: type, value: Any) -> Any:
@@ -188,14 +199,9 @@ def _make_collection(wanted: Any, origin: type, value: Any) -> Any:
     return collections.defaultdict(None, read) if origin is collections.defaultdict else origin(read)
 
 
-def _make_stream(wanted: Any, origin: type, value: Any) -> Any:
-    """A stream of the other program, or a list where a stream is expected."""
-    return iter(value) if isinstance(value, list | tuple) else value if hasattr(value, "__next__") else None
-
-
-def _make_async_stream(wanted: Any, origin: type, value: Any) -> Any:
-    """A stream of the other program for a parameter annotated with the narrower AsyncGenerator."""
-    return value if hasattr(value, "__anext__") else None
+def _make_iterator(wanted: Any, origin: type, value: Any) -> Any:
+    """A list serves where a stream is expected."""
+    return iter(value) if isinstance(value, list | tuple) else None
 
 
 def _make_array(wanted: Any, origin: type, value: Any) -> Any:
@@ -258,7 +264,5 @@ _MAKERS: dict[tuple[str, str], Callable[[Any, Any, Any], Any]] = {
     ("collections", "defaultdict"): _make_collection,
     ("collections", "Counter"): _make_collection,
     ("numpy", "ndarray"): _make_array,
-    ("collections", "Iterator"): _make_stream,
-    ("collections", "Generator"): _make_stream,
-    ("collections", "AsyncGenerator"): _make_async_stream,
+    ("collections", "Iterator"): _make_iterator,
 }

@@ -129,7 +129,7 @@ def lower_record(value: Any, low: Lowering) -> Any:
     if low.hashing:
         _refuse_as_key(value, low)
     fields = {name: getattr(value, name, UNSET) for name in _field_names(value.__class__)}
-    return _named(fields, value, low)
+    return _unmarked(_present(fields, value, low), low)
 
 
 def lower_struct(value: Any, low: Lowering) -> Any:
@@ -143,13 +143,17 @@ def lower_struct(value: Any, low: Lowering) -> Any:
     tag = {} if config.tag is None else {config.tag_field: config.tag}
     if config.array_like:
         return [*tag.values(), *low.fields(fields, value, _field_step).values()]
-    return _named({**tag, **dict(zip(value.__struct_encode_fields__, fields.values(), strict=True))}, value, low)
+    names = dict(zip(value.__struct_fields__, value.__struct_encode_fields__, strict=True))
+    return _unmarked({**tag, **{names[name]: item for name, item in _present(fields, value, low).items()}}, low)
 
 
-def _named(fields: dict[str, Any], owner: Any, low: Lowering) -> Any:
-    present = {name: item for name, item in fields.items() if item is not UNSET}
-    lowered = present if low.are_plain(present.values()) else low.fields(present, owner, _field_step)
-    return low.wrap(Code.DICT, [[*pair] for pair in lowered.items()]) if _looks_marked(lowered, low) else lowered
+def _present(fields: dict[str, Any], owner: Any, low: Lowering) -> dict[str, Any]:
+    given = {name: item for name, item in fields.items() if item is not UNSET}
+    return given if low.are_plain(given.values()) else low.fields(given, owner, _field_step)
+
+
+def _unmarked(said: dict[str, Any], low: Lowering) -> Any:
+    return low.wrap(Code.DICT, [[*pair] for pair in said.items()]) if _looks_marked(said, low) else said
 
 
 @lru_cache(maxsize=512)

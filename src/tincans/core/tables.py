@@ -5,6 +5,7 @@ Rules of this file
   library (and pyarrow for Arrow and pandas) is imported, or MissingLibraryError says what to install.
 - Arrow carries no pickles: pyarrow older than 15 could be made to run code by a file, so it is refused.
 - What a stranger sent is checked in full before it is handed out: Arrow itself trusts offsets inside its buffers.
+  Compressed data and rows out of nothing are refused, for a small message must not turn into gigabytes.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import sys
 from importlib import import_module
 from io import BytesIO
+from struct import unpack_from
 from typing import Any
 
 from msgspec import ValidationError
@@ -21,6 +23,9 @@ from tincans.errors import MissingLibraryError
 
 _OLDEST_ARROW = 15
 """CVE-2023-47248: 14.0.1 was the first to refuse pickles inside Arrow data."""
+
+_FREE_ROWS = 1_000_000
+"""Rows that may come without data (columns of nothing but null); above, each needs at least one bit."""
 
 _COLUMN = "column"
 
@@ -45,7 +50,8 @@ def lower_pandas(value: Any, low: Lowering) -> Any:
         named = value if kind == "pandas" else value.to_frame(_COLUMN)
         table = arrow.Table.from_pandas(named)
     except Exception as error:
-        low.refuse(f"pandas cannot say it as Arrow data ({error}). Give its columns one simple type each")
+        reason = " ".join(map(str, error.args))
+        low.refuse(f"pandas cannot say it as Arrow data ({reason}). Give its columns one simple type each")
     return _lower_stream(kind, table, low, None if kind == "pandas" else value.name)
 
 
@@ -66,6 +72,8 @@ def lower_polars(value: Any, low: Lowering) -> Any:
 
 
 def _lower_polars(kind: str, frame: Any, low: Lowering, name: Any = None) -> Any:
+    if any("Object" in str(dtype) for dtype in frame.dtypes):  # polars would write their addresses
+        low.refuse("a polars column of Python objects cannot travel. Give its columns one simple type each")
     sink = BytesIO()
     try:
         frame.write_ipc_stream(sink)
@@ -80,6 +88,7 @@ def rebuild_table(payload: Any, up: Rebuilding) -> Any:
     """A table of any of these kinds."""
     kind, name, place = expect(payload, str, object, object)
     data = up.data(place)
+    _refuse_compressed(data)
     if kind in ("polars", "polars_series"):
         frame = _read_polars(data)
         return frame if kind == "polars" else _only_column(frame.get_columns()).alias(name)
@@ -106,8 +115,62 @@ def _read_arrow(data: Any) -> Any:
     _check_age(arrow)
     with arrow.ipc.open_stream(arrow.py_buffer(data)) as reader:
         table = reader.read_all()
+    _check_rows(table.num_rows, data)
     table.validate(full=True)
     return table
+
+
+def _check_rows(rows: int, data: Any) -> None:
+    if rows > max(_FREE_ROWS, 8 * len(data)):
+        raise ValidationError(f"A table of {rows} rows in {len(data)} bytes is refused.")
+
+
+def _refuse_compressed(data: Any) -> None:
+    """Walk over the messages of an Arrow IPC stream (flatbuffers); ValidationError when one is compressed.
+
+    The layout is the Arrow columnar format's "Encapsulated message format" and its Message.fbs.
+    """
+    view, place = memoryview(data).cast("B"), 0
+    while place < len(view):
+        marker, size = unpack_from("<Ii", view, place)
+        if marker != 0xFFFFFFFF or size < 0:
+            raise ValidationError("The Arrow data does not consist of messages.")
+        if size == 0:
+            return
+        head = view[place + 8 : place + 8 + size]
+        message = unpack_from("<I", head, 0)[0]
+        kind, batch = head[_field(head, message, 1)], _table(head, message, 2)
+        if kind == _DICTIONARY:
+            batch = _table(head, batch, 1)
+        elif kind not in (_SCHEMA, _BATCH):
+            raise ValidationError("The Arrow data holds what is no table.")
+        if kind != _SCHEMA and _field(head, batch, 3):
+            raise ValidationError("Compressed Arrow data is refused.")
+        length = _field(head, message, 3)
+        body = unpack_from("<q", head, length)[0] if length else 0
+        if body < 0:
+            raise ValidationError("The Arrow data has a message of negative size.")
+        place += 8 + size + body
+
+
+_SCHEMA, _DICTIONARY, _BATCH = 1, 2, 3
+
+
+def _field(head: memoryview, table: int, number: int) -> int:
+    """Where a field of a flatbuffers table stands; 0 when the table has none."""
+    slots = table - unpack_from("<i", head, table)[0]
+    slot = 4 + 2 * number
+    if slots < 0 or slot >= unpack_from("<H", head, slots)[0]:
+        return 0
+    distance: int = unpack_from("<H", head, slots + slot)[0]
+    return table + distance if distance else 0
+
+
+def _table(head: memoryview, table: int, number: int) -> int:
+    """Where the table in a field stands."""
+    place = _field(head, table, number)
+    target: int = place + unpack_from("<I", head, place)[0]
+    return target
 
 
 def _to_pandas(table: Any) -> Any:
@@ -125,11 +188,13 @@ def _only_batch(table: Any) -> Any:
 def _read_polars(data: Any) -> Any:
     polars = _find("polars", "the other program sent a polars frame")
     try:
-        return polars.read_ipc_stream(BytesIO(data))
+        frame = polars.read_ipc_stream(BytesIO(data))
     except BaseException as error:  # a Rust panic is a BaseException
         if isinstance(error, KeyboardInterrupt | SystemExit):
             raise
         raise ValidationError(f"The polars frame cannot be read: {error}") from None
+    _check_rows(frame.height, data)
+    return frame
 
 
 def _only_column(columns: list[Any]) -> Any:
