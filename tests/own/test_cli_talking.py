@@ -175,7 +175,7 @@ def test_bytes_can_be_redirected_into_a_file(shell: Shell) -> None:
 
 def test_a_function_that_raises_ends_with_1_and_its_text_on_stderr(shell: Shell) -> None:
     done = shell.run("call", "unix:shop", "refuse")
-    assert (done.returncode, done.stdout, done.stderr) == (1, "", "tincans: ValueError: not today\n")
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", "tincans: refuse: ValueError: not today\n")
 
 
 def test_the_remote_traceback_is_shown_when_asked_for(shell: Shell) -> None:

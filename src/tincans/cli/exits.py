@@ -26,6 +26,7 @@ class Exit(IntEnum):
     TIMEOUT = 4
     UNSUPPORTED = 5
     INTERRUPTED = 130
+    READER_GONE = 141
 
 
 MEANINGS = {
@@ -36,6 +37,7 @@ MEANINGS = {
     Exit.TIMEOUT: "no answer in time",
     Exit.UNSUPPORTED: "this method cannot do that, or its library is missing",
     Exit.INTERRUPTED: "Ctrl-C",
+    Exit.READER_GONE: "the program that read our output has ended",
 }
 
 # The first that fits counts. A failure over there comes first, for it may also be a TimeoutError, say.

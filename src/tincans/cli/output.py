@@ -11,11 +11,16 @@ from __future__ import annotations
 import base64
 import json
 import math
+import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
+import click
 import msgspec
+
+from tincans.cli.exits import Exit
 
 
 def say(text: str) -> None:
@@ -29,9 +34,9 @@ def show(value: Any, *, as_json: bool = False) -> None:
     if as_json:
         _line(json_text(value))
     elif isinstance(value, (bytes, bytearray, memoryview)):
-        sys.stdout.flush()
-        sys.stdout.buffer.write(value)
-        sys.stdout.buffer.flush()
+        with _somebody_reads():
+            sys.stdout.buffer.write(value)
+            sys.stdout.buffer.flush()
     elif value is not None:
         _line(text_of(value))
 
@@ -118,5 +123,16 @@ def _cell(value: Any) -> str:
 def _line(text: str) -> None:
     # A text may hold what the terminal's encoding lacks; losing the line would be worse than an escape.
     encoding = sys.stdout.encoding or "utf-8"
-    sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding) + "\n")
-    sys.stdout.flush()
+    with _somebody_reads():
+        sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding) + "\n")
+        sys.stdout.flush()
+
+
+@contextmanager
+def _somebody_reads() -> Iterator[None]:
+    """`tincans sub ... | head -1`: end as the shell expects it, and without a complaint at Python's own exit."""
+    try:
+        yield
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise click.exceptions.Exit(Exit.READER_GONE) from None

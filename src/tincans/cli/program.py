@@ -7,8 +7,6 @@ Rules of this file
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Sequence
 
 import rich_click as click
@@ -17,7 +15,7 @@ from click.shell_completion import get_completion_class
 from tincans.cli import boards, calling, demo, listing, places, serving
 from tincans.cli.exits import MEANINGS, Exit, code_for
 from tincans.cli.output import say
-from tincans.errors import RemoteError, TincansError
+from tincans.errors import TincansError
 from tincans.version import VERSION
 
 _EXIT_CODES = "Exit codes\n\n\b\n" + "\n".join(f"{code:>5}  {meaning}" for code, meaning in MEANINGS.items())
@@ -90,21 +88,6 @@ def run(words: Sequence[str] | None = None) -> int:
         error.show()
         return error.exit_code
     except TincansError as error:
-        say(f"tincans: {_told(error)}")
+        say(f"tincans: {str(error) or type(error).__name__}")
         return code_for(error)
-    except BrokenPipeError:
-        return _reader_is_gone()
     return ended if isinstance(ended, int) else Exit.OK
-
-
-def _told(error: TincansError) -> str:
-    if isinstance(error, RemoteError):
-        return f"{error.type_name}: {error}"
-    hints = getattr(error, "__notes__", ())
-    return "\n".join([str(error) or type(error).__name__, *hints])
-
-
-def _reader_is_gone() -> int:
-    """`tincans sub ... | head -1`: the shell's own code for it, and no complaint when Python flushes at exit."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return 141

@@ -10,8 +10,10 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import inspect
+import signal
 import sys
 import traceback
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -40,16 +42,16 @@ def serve(target: str, urls: tuple[str, ...], keep: str | None, print_url: bool)
       tincans serve shop.stock --keep stock.db
     """
     offered = find(target)
-    server = tincans.serve(*(urls or (default_name(target),)), keep=keep)
-    try:
+    with tincans.serve(*(urls or (default_name(target),)), keep=keep) as server:
         server.expose_object(offered)
-        for url in server.urls:
-            say(f"tincans: serving {target} at {url}")
-            if print_url:
-                show(url)
-        server.run()
-    finally:
-        server.close()
+        # From the first word on, SIGTERM ends us as Ctrl-C does; `run` takes both over.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        with suppress(KeyboardInterrupt):
+            for url in server.urls:
+                say(f"tincans: serving {target} at {url}")
+                if print_url:
+                    show(url)
+            server.run()
 
 
 def default_name(target: str) -> str:
