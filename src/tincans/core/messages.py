@@ -35,13 +35,14 @@ else:  # what a decoder sees: an envelope that carries buffers of its own is ref
 class Request(Struct, Generic[B], array_like=True, tag=1):
     """Call `name`. `id` 0 means notify: no answer. `timeout` is what is left of the caller's deadline, in seconds.
 
-    `key` identifies a repeated (idempotent) call across connections.
+    `key` identifies a repeated (idempotent) call across connections. `kwargs` is None when there are none (not
+    `B | None`: msgspec reads `Raw | None` as null and nothing else).
     """
 
     id: int
     name: str
     args: B
-    kwargs: B | None = None
+    kwargs: B = None  # type: ignore[assignment]
     timeout: float | None = None
     key: str | None = None
     rich: bool = False
