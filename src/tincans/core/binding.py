@@ -9,8 +9,11 @@ Rules of this file
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
-from typing import Any, cast
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import cached_property, partial
+from itertools import chain, repeat
+from typing import Any
 
 import msgspec
 from msgspec import UNSET, ValidationError, defstruct
@@ -20,14 +23,14 @@ from tincans.contracts import Reader, References, Wire
 from tincans.core.annotations import converter
 from tincans.core.hints import ANYTHING, Expected, expected
 from tincans.core.signature import EMPTY, Kind
-from tincans.errors import TincansError, UnsupportedError
+from tincans.errors import UnsupportedError
 
 Arguments = tuple[tuple[Any, ...], dict[str, Any]]
+Values = tuple[Any, ...]
 _POSITIONAL: frozenset[Any] = frozenset({Kind.POSITIONAL_ONLY, Kind.POSITIONAL_OR_KEYWORD})
 _NAMED: frozenset[Any] = frozenset({Kind.KEYWORD_ONLY, Kind.POSITIONAL_OR_KEYWORD})
 _BY_NAME = 1 << 30
 """The position of a parameter that has none."""
-Finish = Callable[[Any], tuple[Any, ...]]
 
 
 class Misfit(Exception):
@@ -38,83 +41,126 @@ class Parameters:
     """The parameters of one function, in the shapes in which arguments are read.
 
     `positional` and `named` hold what is expected of each, `rest` and `extra` what `*args` and `**kwargs` hold
-    (None without them), `required` the position of each parameter without a default.
+    (None without them), `required` the position of each parameter without a default. The shapes are types for a
+    wire, made once: a wire keeps a decoder for each.
     """
-
-    __slots__ = ("extra", "named", "needs_names", "positional", "positional_only", "required", "rest", "signature")
 
     def __init__(self, signature: inspect.Signature | None) -> None:
         self.signature = signature
-        self.rest: Expected | None = ANYTHING if signature is None else None
-        self.extra: Expected | None = ANYTHING if signature is None else None
         parameters = [] if signature is None else list(signature.parameters.values())
         wanted = {each.name: expected(each.annotation) for each in parameters}
-        for each in parameters:
-            if each.kind is Kind.VAR_POSITIONAL:
-                self.rest = wanted[each.name]
-            elif each.kind is Kind.VAR_KEYWORD:
-                self.extra = wanted[each.name]
+        unknown = ANYTHING if signature is None else None
+        self.rest = next((wanted[each.name] for each in parameters if each.kind is Kind.VAR_POSITIONAL), unknown)
+        self.extra = next((wanted[each.name] for each in parameters if each.kind is Kind.VAR_KEYWORD), unknown)
         self.positional = {each.name: wanted[each.name] for each in parameters if each.kind in _POSITIONAL}
         self.named = {each.name: wanted[each.name] for each in parameters if each.kind in _NAMED}
-        self.positional_only = frozenset(self.positional) - frozenset(self.named)
+        self.positional_only = self.positional.keys() - self.named.keys()
+        self.defaults = {each.name: each.default for each in parameters if each.default is not EMPTY}
         places = {name: index for index, name in enumerate(self.positional)}
         everything = {**self.positional, **self.named}
-        self.required = {name: places.get(name, _BY_NAME) for name in everything if self._is_required(name)}
+        self.required = {name: places.get(name, _BY_NAME) for name in everything if name not in self.defaults}
         self.needs_names = _BY_NAME in self.required.values()
 
-    def _is_required(self, name: str) -> bool:
-        return self.signature is not None and self.signature.parameters[name].default is EMPTY
+    @cached_property
+    def all_positional(self) -> Shape:
+        """Everything by position: a tuple, or with defaults an array whose end may be missing."""
+        if self.rest is not None:
+            return self._with_rest(len(self.required))
+        wanted = self.positional
+        checks = _checks(enumerate(wanted.values()))
+        if not wanted.keys() & self.defaults.keys():
+            type_: Any = tuple[tuple(each.type for each in wanted.values())]  # type: ignore[misc]
+            return Shape(type_, partial(_checked, checks) if checks else None)
+        fields: list[Any] = [
+            # The very object, as Python does it: msgspec would copy a list.
+            (name, each.type, msgspec.field(default_factory=partial(self.defaults.get, name)))
+            if name in self.defaults
+            else (name, each.type)
+            for name, each in wanted.items()
+        ]
+        struct = defstruct("Positional", fields, array_like=True, forbid_unknown_fields=True)
+        return Shape(struct, (lambda given: _checked(checks, astuple(given))) if checks else astuple)
 
-    def default(self, name: str) -> Any:
-        """The default of a parameter that has one."""
-        return cast(inspect.Signature, self.signature).parameters[name].default
+    @cached_property
+    def some_positional(self) -> Shape:
+        """What is given by position where the others may come by name."""
+        if self.rest is not None:
+            return self._with_rest(0)
+        fields = [(name, each.type, UNSET) for name, each in self.positional.items()]
+        struct = defstruct("Given", fields, array_like=True, forbid_unknown_fields=True)
+        checks = _checks(enumerate(self.positional.values()))
+        return Shape(struct, lambda given: _checked(checks, _only_given(given)))
 
+    def _with_rest(self, at_least: int) -> Shape:
+        first, rest = list(self.positional.values()), self.rest or ANYTHING
+        if any(each != rest for each in first) or rest.cls is not None:
+            return Shape(tuple[Any, ...], partial(_each_converted, first, rest, at_least))
+        return Shape(tuple[rest.type, ...], partial(_enough, at_least) if at_least else None)  # type: ignore[name-defined]
 
-def positional_reader(parameters: Parameters, wire: Wire, references: References | None) -> Reader:
-    """Reads the body of a call without keywords into all positional arguments, defaults filled in."""
-    wanted = parameters.positional
-    if parameters.rest is not None:
-        read, at_least = rest_reader(parameters, wire, references), len(parameters.required)
-
-        def read_rest(body: Any, message: Any) -> tuple[Any, ...]:
-            values: tuple[Any, ...] = read(body, message)
-            if len(values) < at_least:
-                raise ValidationError(f"Expected `array` of at least length {at_least}, got {len(values)}")
-            return values
-
-        return read_rest if at_least else read
-    if all(name in parameters.required for name in wanted):
-        type_: Any = tuple[tuple(each.type for each in wanted.values())]  # type: ignore[misc]
-        return _checked(_reader(wire, type_, references), list(wanted.values()), tuple)
-    return _checked(_reader(wire, _positional_struct(parameters), references), list(wanted.values()), astuple)
-
-
-def _positional_struct(parameters: Parameters) -> type[msgspec.Struct]:
-    """An array whose end may be missing: there the defaults stand in."""
-    fields: list[Any] = []
-    for name, wanted in parameters.positional.items():
-        if name in parameters.required:
-            fields.append((name, wanted.type))
-        else:
-            fields.append((name, wanted.type, msgspec.field(default_factory=_giver(parameters.default(name)))))
-    return defstruct("Positional", fields, array_like=True, forbid_unknown_fields=True)
-
-
-def _giver(value: Any) -> Callable[[], Any]:
-    return lambda: value  # the very object, as Python does it: msgspec would copy a list
-
-
-def given_reader(parameters: Parameters, wire: Wire, references: References | None) -> Reader:
-    """Reads the positional arguments of a call that has keywords too: only those that were given."""
-    if parameters.rest is not None:
-        return rest_reader(parameters, wire, references)
-    fields = [(name, wanted.type, UNSET) for name, wanted in parameters.positional.items()]
-    struct = defstruct("Given", fields, array_like=True, forbid_unknown_fields=True)
-    return _checked(_reader(wire, struct, references), list(parameters.positional.values()), _only_given)
+    @cached_property
+    def some_named(self) -> Shape:
+        """What is given by name: a dict of the names given."""
+        if self.extra is not None:
+            return Shape(dict[str, Any], partial(_named_converted, self.named, self.extra))
+        fields = [(name, each.type, UNSET) for name, each in self.named.items()]
+        checks = _checks(self.named.items())
+        return Shape(defstruct("Named", fields, forbid_unknown_fields=True), partial(_only_named, checks))
 
 
-def _only_given(struct: Any) -> tuple[Any, ...]:
-    values = astuple(struct)
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What a wire reads a body as, and what remains to be done with that."""
+
+    type: Any
+    finish: Callable[[Any], Any] | None = None
+
+    def reader(self, wire: Wire, references: References | None) -> Reader:
+        """A reader for one wire, kept by whoever asks; with references, for one connection."""
+        read, finish = _reader(wire, self.type, references), self.finish
+        return read if finish is None else lambda body, message: finish(read(body, message))
+
+
+def _reader(wire: Wire, type_: Any, references: References | None) -> Reader:
+    try:
+        return wire.reader(type_, references)
+    except (UnsupportedError, TypeError, NotImplementedError):
+        pass
+    # This wire cannot read such a type at once (JSON and a dict with tuples as keys): read it plain, then convert.
+    read, convert = wire.reader(Any, references), converter(type_)
+    return lambda body, message: convert(read(body, message))
+
+
+Checks = list[tuple[Any, Callable[[Any], Any]]]
+
+
+def _checks(wanted: Iterable[tuple[Any, Expected]]) -> Checks:
+    """By index or name, what must still be asked of a value that a wire has read."""
+    return [(at, each.check) for at, each in wanted if each.cls is not None]
+
+
+def _checked(checks: Checks, values: Values) -> Values:
+    for index, check in checks:
+        if index < len(values):
+            _at(f"[{index}]", check, values[index])
+    return values
+
+
+def _enough(at_least: int, values: Values) -> Values:
+    if len(values) < at_least:
+        raise ValidationError(f"Expected `array` of at least length {at_least}, got {len(values)}")
+    return values
+
+
+def _each_converted(first: list[Expected], rest: Expected, at_least: int, values: Values) -> Values:
+    _enough(at_least, values)
+    wanted = chain(first, repeat(rest))
+    return tuple(
+        _at(f"[{i}]", each.convert, value) for i, (each, value) in enumerate(zip(wanted, values, strict=False))
+    )
+
+
+def _only_given(given: Any) -> Values:
+    values = astuple(given)
     count = len(values)
     while count and values[count - 1] is UNSET:
         count -= 1
@@ -125,66 +171,19 @@ def _only_given(struct: Any) -> tuple[Any, ...]:
     return values
 
 
-def rest_reader(parameters: Parameters, wire: Wire, references: References | None) -> Reader:
-    """Reads the positional arguments of a function with `*args`."""
-    first, rest = list(parameters.positional.values()), cast(Expected, parameters.rest)
-    if all(each == rest for each in first):
-        return _checked(_reader(wire, tuple[rest.type, ...], references), [], tuple, rest)  # type: ignore[name-defined]
-    read = _reader(wire, tuple[Any, ...], references)
-
-    def read_each(body: Any, message: Any) -> tuple[Any, ...]:
-        values = read(body, message)
-        kinds = first + [rest] * (len(values) - len(first))
-        return tuple(
-            at(f"[{i}]", kind.convert, value) for i, (kind, value) in enumerate(zip(kinds, values, strict=False))
-        )
-
-    return read_each
+def _only_named(checks: Checks, given: Any) -> dict[str, Any]:
+    values = {name: value for name, value in asdict(given).items() if value is not UNSET}
+    for name, check in checks:
+        if name in values:
+            _at(f".{name}", check, values[name])
+    return values
 
 
-def named_reader(parameters: Parameters, wire: Wire, references: References | None) -> Reader:
-    """Reads the body of the keywords into a dict, each value typed."""
-    if parameters.extra is None:
-        fields = [(name, wanted.type, UNSET) for name, wanted in parameters.named.items()]
-        struct = defstruct("Named", fields, forbid_unknown_fields=True)
-        read_struct = _reader(wire, struct, references)
-        checks = {name: wanted.check for name, wanted in parameters.named.items() if wanted.cls is not None}
-
-        def read_known(body: Any, message: Any) -> dict[str, Any]:
-            values = asdict(read_struct(body, message))
-            given = {name: value for name, value in values.items() if value is not UNSET}
-            for name in given.keys() & checks.keys() if checks else ():
-                at(f".{name}", checks[name], given[name])
-            return given
-
-        return read_known
-    read, named, extra = _reader(wire, dict[str, Any], references), parameters.named, parameters.extra
-
-    def read_all(body: Any, message: Any) -> dict[str, Any]:
-        return {
-            name: at(f".{name}", named.get(name, extra).convert, value) for name, value in read(body, message).items()
-        }
-
-    return read_all
+def _named_converted(named: dict[str, Expected], extra: Expected, given: dict[str, Any]) -> dict[str, Any]:
+    return {name: _at(f".{name}", named.get(name, extra).convert, value) for name, value in given.items()}
 
 
-def _checked(read: Reader, wanted: list[Expected], finish: Finish, rest: Expected | None = None) -> Reader:
-    """`read`, then what a wire cannot ask: as little as possible, for this is on every call's way."""
-    checks = [(index, each.check) for index, each in enumerate(wanted) if each.cls is not None]
-    if not checks and (rest is None or rest.cls is None):
-        return read if finish is tuple else lambda body, message: finish(read(body, message))
-
-    def read_and_check(body: Any, message: Any) -> tuple[Any, ...]:
-        values = finish(read(body, message))
-        for index, check in checks if rest is None else [(i, rest.check) for i in range(len(values))]:
-            if index < len(values):
-                at(f"[{index}]", check, values[index])
-        return values
-
-    return read_and_check
-
-
-def at(path: str, convert: Callable[[Any], Any], value: Any) -> Any:
+def _at(path: str, convert: Callable[[Any], Any], value: Any) -> Any:
     """`convert(value)`, its error told at `path`."""
     try:
         return convert(value)
@@ -193,20 +192,6 @@ def at(path: str, convert: Callable[[Any], Any], value: Any) -> Any:
         if mark:
             raise ValidationError(f"{text}`${path}{inner}") from None
         raise ValidationError(f"{error} - at `${path}`") from None
-
-
-def _reader(wire: Wire, type_: Any, references: References | None) -> Reader:
-    try:
-        return wire.reader(type_, references)
-    except UnsupportedError:
-        pass
-    except TincansError:
-        raise
-    except (TypeError, ValueError, NotImplementedError):
-        pass
-    # This wire cannot read such a type at once (JSON and a dict with tuples as keys): read it plain, then convert.
-    read, convert = wire.reader(Any, references), converter(type_)
-    return lambda body, message: convert(read(body, message))
 
 
 def bound(parameters: Parameters, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Arguments:
@@ -218,8 +203,8 @@ def bound(parameters: Parameters, args: tuple[Any, ...], kwargs: dict[str, Any])
                 raise Misfit(f"parameter {name} is given twice, by position and by name")
     for name, position in parameters.required.items():
         if position >= count and (name not in kwargs or name in alone):
-            required = parameters.required.items()
-            raise Misfit(missing_text([n for n, at in required if at >= count and (n not in kwargs or n in alone)]))
+            given = {*list(parameters.positional)[:count], *(kwargs.keys() - alone)}
+            raise Misfit(missing_text([name for name in parameters.required if name not in given]))
     return args, kwargs
 
 

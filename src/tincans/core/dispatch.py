@@ -1,9 +1,9 @@
-"""Which functions others may call, and their arguments out of a request.
+"""Which functions others may call, found by name.
 
 Rules of this file
 - Names are flat: a name from a message is looked up in one dict, never as an attribute, never along dots.
 - A name that begins with "_" is never exposed; one that begins with "$" is reserved for Tincans itself.
-- Nothing is called here; whoever calls decides on which thread.
+- Of an object only what is a method for certain is fetched; no property is run.
 """
 
 from __future__ import annotations
@@ -13,154 +13,15 @@ import inspect
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from msgspec import MsgspecError
+from tincans.core.exposed import Exposed, name_of
+from tincans.core.hints import spoken
+from tincans.core.interface import Interface, describe
+from tincans.errors import ArgumentError, NotExposedError
 
-from tincans.contracts import Reader, References, Wire
-from tincans.core.binding import (
-    Arguments,
-    Misfit,
-    Parameters,
-    bound,
-    given_reader,
-    named_reader,
-    positional_reader,
-)
-from tincans.core.hints import returned, spoken
-from tincans.core.interface import Function, Interface, describe
-from tincans.core.messages import Request
-from tincans.core.refusal import refusal
-from tincans.core.signature import EMPTY, is_async, is_generator, signature_of, text_of
-from tincans.errors import ArgumentError, NotExposedError, TincansError
+__all__ = ["Dispatcher", "Exposed"]
 
 _MOST_SHOWN = 60
 """Characters of a stranger's name that an error repeats."""
-_UNREADABLE = (MsgspecError, Misfit, ValueError, TypeError, OverflowError, RecursionError)
-
-
-class Exposed:
-    """One function that others may call.
-
-    `is_async`: a call gives an awaitable. `streams`: it gives a generator; a plain function may still return one,
-    so look at the result too. `idempotent`: it may be repeated. `safe`: it changes nothing. `slow`: set by the
-    caller when it was seen to run long.
-
-    >>> def add(a: int, b: int = 1) -> int: ...
-    >>> exposed = Exposed(add)
-    >>> exposed.name, str(exposed), exposed.result_type
-    ('add', 'add(a: int, b: int = 1) -> int', <class 'int'>)
-    """
-
-    __slots__ = (
-        "_general",
-        "_parameters",
-        "_positional",
-        "function",
-        "idempotent",
-        "is_async",
-        "name",
-        "result_type",
-        "safe",
-        "signature",
-        "slow",
-        "streams",
-    )
-
-    def __init__(
-        self, function: Callable[..., Any], *, name: str | None = None, idempotent: bool = False, safe: bool = False
-    ) -> None:
-        self.name = _name_of(function) if name is None else name
-        self.function = function
-        self.signature = signature_of(function)
-        self.is_async = is_async(function)
-        self.result_type, certain = returned(EMPTY if self.signature is None else self.signature.return_annotation)
-        if self.result_type is EMPTY:
-            self.result_type = Any
-        self.streams = certain or is_generator(function)
-        self.idempotent = idempotent or safe
-        self.safe = safe
-        self.slow = False
-        self._parameters = Parameters(self.signature)
-        self._positional: dict[Wire, Reader] = {}
-        self._general: dict[Wire, tuple[Reader, Reader]] = {}
-
-    def __str__(self) -> str:
-        return text_of(self.name, self.signature)
-
-    def __repr__(self) -> str:
-        return f"<Exposed {self}>"
-
-    @property
-    def description(self) -> Function:
-        """The function as plain data, for people and for other languages."""
-        return describe([self]).functions[0]
-
-    def arguments(self, wire: Wire, request: Request[Any], references: References | None = None) -> Arguments:
-        """The arguments of a request, each of the type that its parameter is annotated with.
-
-        ArgumentError names the parameter that does not fit, and shows the signature.
-        """
-        read = self._positional.get(wire)
-        if read is None or request.kwargs is not None or (request.rich and references is not None):
-            return self._arguments(wire, request, references)
-        try:
-            return read(request.args, request), {}
-        except TincansError:
-            raise
-        except _UNREADABLE as error:
-            raise self._refusal(wire, request, error, named=False) from None
-
-    def _arguments(self, wire: Wire, request: Request[Any], references: References | None) -> Arguments:
-        """The uncommon ways: the first call over a wire, keywords, functions and streams as arguments."""
-        # A reader that knows this connection's references must not be kept, nor one that does not be used for them.
-        within = references if request.rich else None
-        named = False
-        try:
-            if request.kwargs is None and not self._parameters.needs_names:
-                read = self._reader(wire, within)
-                return read(request.args, request), {}
-            read_args, read_kwargs = self._readers(wire, within)
-            args = read_args(request.args, request)
-            named = True
-            kwargs = {} if request.kwargs is None else read_kwargs(request.kwargs, request)
-            return bound(self._parameters, args, kwargs)
-        except TincansError:
-            raise
-        except _UNREADABLE as error:
-            raise self._refusal(wire, request, error, named=named) from None
-
-    def _reader(self, wire: Wire, references: References | None) -> Reader:
-        if references is not None:
-            return positional_reader(self._parameters, wire, references)
-        read = self._positional.get(wire)
-        if read is None:
-            read = self._positional[wire] = positional_reader(self._parameters, wire, None)
-        return read
-
-    def _readers(self, wire: Wire, references: References | None) -> tuple[Reader, Reader]:
-        both = self._general.get(wire) if references is None else None
-        if both is None:
-            both = (
-                given_reader(self._parameters, wire, references),
-                named_reader(self._parameters, wire, references),
-            )
-            if references is None:
-                self._general[wire] = both
-        return both
-
-    def _refusal(self, wire: Wire, request: Request[Any], error: Exception, *, named: bool) -> ArgumentError:
-        count = None
-        if not request.rich:  # a plain body can be read again: to count what came
-            try:
-                count = len(wire.reader(list[Any])(request.args, request))
-            except Exception:  # not even a list: the error in hand says so
-                count = None
-        return refusal(self.name, str(self), self._parameters, error, named=named, count=count)
-
-
-def _name_of(function: Callable[..., Any]) -> str:
-    while not hasattr(function, "__name__") and hasattr(function, "func"):
-        function = function.func  # a functools.partial
-    return getattr(function, "__name__", "")
 
 
 class Dispatcher:
@@ -192,7 +53,7 @@ class Dispatcher:
                 f"expose() takes a function, not {_shown(function)}; "
                 "expose_object() takes a module or an object with methods"
             )
-        name = _name_of(function) if name is None else name
+        name = name_of(function) if name is None else name
         _check_name(name, function)
         exposed = Exposed(function, name=name, idempotent=idempotent, safe=safe)
         before = self._exposed.get(exposed.name)

@@ -23,8 +23,8 @@ from tincans.core.schema import Schema, schemas
 from tincans.core.signature import EMPTY, Kind, default_text, signature_of
 from tincans.errors import ArgumentError, ProtocolError
 
-if TYPE_CHECKING:  # dispatch stands above this file
-    from tincans.core.dispatch import Exposed
+if TYPE_CHECKING:  # it stands above this file
+    from tincans.core.exposed import Exposed
 
 ParameterKind = Literal["positional_only", "positional", "keyword_only", "rest", "extra"]
 _KINDS: dict[Any, ParameterKind] = {
