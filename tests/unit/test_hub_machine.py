@@ -193,9 +193,9 @@ class QueueMachine(RuleBasedStateMachine):
         pictures = {}
         for queue in self.queues():
             ready = sorted(queue.returned)
-            jobs = [job for _, job in ready] + list(queue.fresh) + list(queue.delayed.values())
+            jobs = [job for _, job in ready] + list(queue.fresh) + [queue.delayed[n] for n in sorted(queue.delayed)]
             owners = {number: job.lease.owner for number, job in queue.leased.items() if job.lease}
-            seen = [(job.id, job.value, job.deliveries) for job in jobs + list(queue.leased.values())]
+            seen = [(job.id, job.value, job.deliveries) for job in jobs + [queue.leased[n] for n in sorted(owners)]]
             if seen:
                 pictures[queue.name] = (seen, sorted(queue.delayed), owners, queue.dropped)
         return pictures

@@ -161,7 +161,7 @@ class Jobs:
             self._drop(dead)
         reason = f"delivered {deliveries} times and never acknowledged; the last time {job.reason}"
         job.value = {"queue": source.name, "value": value, "deliveries": deliveries, "reason": reason}
-        job.queue, job.deliveries = dead, 0
+        job.queue, job.deliveries, job.in_front = dead, 0, False
         dead.fresh.append(job)
         self.touched[dead] = self.touched[source] = None
         if self._journal.on:
@@ -181,11 +181,12 @@ class Jobs:
     def _unput(self, job: Job) -> None:
         job.queue.take_out(job)
         self.timers.cancel(job)
+        self.touched[job.queue] = None  # there is room again, and somebody may wait for it
 
     def _unlease(self, lease: Lease) -> None:
         self.end(lease)
         lease.job.deliveries -= 1
-        self._to_front(lease.job)
+        self._to_place(lease.job)
 
     def _regain(self, lease: Lease, when: float | None) -> None:
         job = lease.job
@@ -199,7 +200,7 @@ class Jobs:
     def _undelay(self, job: Job) -> None:
         del job.queue.delayed[job.id]
         self.timers.cancel(job)
-        self._to_front(job)
+        job.queue.add_front(job)
 
     def _recount(self, job: Job) -> None:
         job.deliveries += 1
@@ -207,16 +208,17 @@ class Jobs:
     def _unbury(self, job: Job, source: Queue, value: Any, deliveries: int) -> None:
         job.queue.take_out(job)
         job.queue, job.value, job.deliveries = source, value, deliveries
-        self._to_front(job)
+        source.add_front(job)
+        self.touched[source] = None
 
     def _undrop(self, job: Job, when: float | None) -> None:
         job.queue.dropped -= 1
         if when is None:
-            self._to_front(job)
+            self._to_place(job)
         else:
             job.queue.delayed[job.id] = job
             self.timers.set(job, when)
 
-    def _to_front(self, job: Job) -> None:
-        job.queue.add_front(job)
+    def _to_place(self, job: Job) -> None:
+        job.queue.put_back(job)
         self.touched[job.queue] = None

@@ -23,7 +23,7 @@ DEAD = ".dead"
 
 @dataclass(slots=True, eq=False)
 class Job:
-    """One job; `reason` says how its last delivery ended."""
+    """One job; `reason` says how its last delivery ended, `in_front` among which ready jobs it stands or last stood."""
 
     id: int
     queue: Queue
@@ -31,6 +31,7 @@ class Job:
     deliveries: int = 0
     lease: Lease | None = None
     reason: str = ""
+    in_front: bool = False
 
 
 @dataclass(slots=True, eq=False)
@@ -100,13 +101,21 @@ class Queue:
     def add_ready(self, job: Job) -> None:
         """A job may be taken from now on: at the front when it was handed out before, else at the end."""
         if job.deliveries:
-            heappush(self.returned, (job.id, job))
+            self.add_front(job)
         else:
             self.fresh.append(job)
 
     def add_front(self, job: Job) -> None:
-        """A job goes back to its place at the front."""
+        """A job that was out comes back, to the front."""
+        job.in_front = True
         heappush(self.returned, (job.id, job))
+
+    def put_back(self, job: Job) -> None:
+        """Undo `next_ready`."""
+        if job.in_front:
+            heappush(self.returned, (job.id, job))
+        else:
+            self.fresh.appendleft(job)
 
     def next_ready(self) -> Job | None:
         """Take out the job whose turn it is."""

@@ -68,7 +68,7 @@ class Queues:
                 return
             jobs.drop_to_fit(to, limit)
         jobs.admit(to, value, delay, ticket, now, out)
-        if to.takers:
+        if to.takers or to.putters:  # dropping may have made more room than this job needs
             self._serve(to, now, out)
             self.settle(now, out)
 
