@@ -144,8 +144,7 @@ def result_of(link: Link, message: Any, name: str, operation: str, timeout: floa
         read: Reader = link.wire.reader(expected)
         if not message.stream:
             return read(message.value, message)
-        incoming = link.session.inlets[message.id]
-        return Stream(incoming, _element_reader(read), operation, timeout)
+        return Stream(message.value, _element_reader(read), operation, timeout)
     assert type(message) is Failure
     raise error_of(message, reading.errors, operation=operation)
 

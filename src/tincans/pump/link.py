@@ -400,7 +400,8 @@ class Link:
         waiter = self.session.calls.pop(message.id, None)
         if message.stream and waiter is not None:
             # Before anybody else reads on: the elements may follow at once.
-            self.session.inlets[message.id] = self.new_inlet(message.id)
+            # The inlet goes along with the answer, for its End may have come before the answer is looked at.
+            message.value = self.session.inlets[message.id] = self.new_inlet(message.id)
         if waiter is not None:
             waiter.deliver(message)
 

@@ -76,7 +76,7 @@ class RemoteFunction:
     def __init__(self, link: Link, number: int) -> None:
         self._link = link
         self._name = f"{CALL_BACK}{number}"
-        self._finalizer = weakref.finalize(self, _release, weakref.ref(link), number)
+        self._finalizer = weakref.finalize(self, say_released, weakref.ref(link), number)
         self._finalizer.atexit = False
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -88,7 +88,7 @@ class RemoteFunction:
         return "<a function of the other program>"
 
 
-def _release(link: weakref.ref[Link], number: int) -> None:
+def say_released(link: weakref.ref[Link], number: int) -> None:
     there = link()
     if there is not None:
         there.post(Request(0, RELEASE, (number,)))
