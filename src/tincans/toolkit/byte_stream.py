@@ -11,9 +11,10 @@ Rules of this file
 
 from __future__ import annotations
 
+import os
 import select
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from time import monotonic
@@ -61,7 +62,7 @@ class Stream(Protocol):
 class Passing(Protocol):
     """Large parts that travel beside the stream (`toolkit/descriptor_passing.py`)."""
 
-    def outgoing(self, parts: Parts) -> tuple[list[Any], list[int]]: ...
+    def outgoing(self, parts: Parts) -> tuple[Sequence[Any], list[int]]: ...
     def incoming(self, reader: FrameReader, stream: Any, flags: int) -> None: ...
 
 
@@ -183,10 +184,16 @@ class ByteStream:
             raise self._too_slow(timeout)
         if timeout:
             timeout = max(0.0, timeout - (monotonic() - started))
-        if self._passing is None or len(parts) == 1:
-            return self._finish(Outgoing(self._encode(parts)), timeout)
-        parts, descriptors = self._passing.outgoing(parts)
-        return self._finish(Outgoing(self._encode(parts), descriptors), timeout)
+        descriptors: list[int] = []
+        if self._passing is not None and len(parts) > 1:
+            parts, descriptors = self._passing.outgoing(parts)
+        try:
+            rest = Outgoing(self._encode(parts), descriptors)
+        except BaseException:
+            for descriptor in descriptors:
+                os.close(descriptor)
+            raise
+        return self._finish(rest, timeout)
 
     def _finish(self, rest: Outgoing, timeout: float | None) -> None:
         """Send the rest of a message. Once it has begun it is kept at the timeout, before that it is refused."""

@@ -21,6 +21,7 @@ from tincans.core.address import Option
 from tincans.errors import AddressError, DeniedError, NameInUseError, TincansError, UnreachableError
 from tincans.toolkit import name_lock, socket_platform
 from tincans.toolkit.byte_stream import MAX_MESSAGE, ByteStream
+from tincans.toolkit.descriptor_passing import passing_for
 from tincans.toolkit.private_file import refused
 from tincans.toolkit.socket_listener import BACKLOG, Admit, SocketListener
 
@@ -72,7 +73,8 @@ def listen_streams(path: Path, settings: Mapping[str, Any], framing: Framing, *,
 def _byte_stream(
     stream: socket.socket, identity: Identity, settings: Mapping[str, Any], framing: Framing, url: str
 ) -> ByteStream:
-    return ByteStream(stream, framing, identity=identity, url=url, max_message=settings["max_message"])
+    passing = passing_for(identity) if settings["descriptors"] else None
+    return ByteStream(stream, framing, identity=identity, url=url, max_message=settings["max_message"], passing=passing)
 
 
 def connect(path: Path, *, url: str, users: str, timeout: float) -> tuple[socket.socket, Identity]:
