@@ -63,6 +63,7 @@ BROKEN_CONTRACTS = [
     ("wires/planted.py", "import tincans.transports", "Each room uses only the rooms below it"),
     ("transports/planted.py", "import tincans.wires", "Each room uses only the rooms below it"),
     ("transports/planted.py", "import tincans.transports.stranger", "A method does not know another method"),
+    ("transports/planted.py", "import tincans.core.session", "does not know what they mean"),
     ("unknown_room.py", "", "Each room uses only the rooms below it"),
 ]
 
@@ -166,7 +167,7 @@ def foreign_modules(statement: str) -> set[str]:
 
 
 def test_importing_tincans_loads_nothing_but_msgspec() -> None:
-    assert foreign_modules("import tincans") <= {"msgspec"}
+    assert foreign_modules("import tincans") <= foreign_modules("import msgspec")
 
 
 def test_a_foreign_library_at_import_is_noticed() -> None:
