@@ -109,12 +109,14 @@ static void write_under_attack(void) {
     ring_begin(&message, parts, count);
     for (int step = 0; step < 12 && message.left > 0; step++) {
         bool moved;
+        uint64_t seen = writer.head_seen;
         attack(0, writer.tail);
         if (ring_write(&writer, &message, &moved) == RING_BROKEN) {
             broken++;
             return;
         }
         CHECK((writer.tail & 7) == 0 && writer.tail - writer.head_seen <= capacity);
+        CHECK(writer.head_seen - seen <= capacity); /* what was read once is never unread */
         if (moved)
             ring_publish(&writer);
     }
@@ -143,12 +145,19 @@ static void states(uint64_t number) {
     free(data);
 }
 
-static int memory_of(off_t size, unsigned flags, int seals) {
+/* Our layout in everything but its size and seals. */
+static int memory_of(off_t size, int seals) {
+    uint64_t magic = SEGMENT_MAGIC;
+    int memory = memfd_create("hostile", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    CHECK(memory >= 0 && pwrite(memory, &magic, 8, (off_t)offsetof(struct segment_header, magic)) == 8);
+    CHECK(ftruncate(memory, size) == 0 && (seals == 0 || fcntl(memory, F_ADD_SEALS, seals) == 0));
+    return memory;
+}
+
+static int foreign_memory(off_t size, unsigned flags, int seals) {
     int memory = memfd_create("hostile", MFD_CLOEXEC | MFD_ALLOW_SEALING | flags);
-    if (memory >= 0 && (ftruncate(memory, size) < 0 || (seals && fcntl(memory, F_ADD_SEALS, seals) < 0))) {
-        close(memory);
-        return -1;
-    }
+    if (memory >= 0 && ftruncate(memory, size) == 0) /* without huge pages there is nothing to refuse */
+        fcntl(memory, F_ADD_SEALS, seals);
     return memory;
 }
 
@@ -174,20 +183,20 @@ static void descriptors(void) {
         sockets[0],
         epoll_create1(0),
         timerfd_create(CLOCK_MONOTONIC, 0),
-        memory_of(right, 0, 0),
-        memory_of(right, 0, F_SEAL_SHRINK),
-        memory_of(right, 0, F_SEAL_GROW | F_SEAL_SEAL),
-        memory_of(right, 0, all | F_SEAL_WRITE),
-        memory_of(right, 0, all | F_SEAL_FUTURE_WRITE),
-        memory_of(0, 0, all),
-        memory_of(1, 0, all),
-        memory_of((off_t)SEGMENT_HEADER, 0, all),
-        memory_of(right - 1, 0, all),
-        memory_of(right + 1, 0, all),
-        memory_of(right + 2 * 4096, 0, all), /* not a power of two */
-        memory_of((off_t)1 << 45, 0, all),
-        memory_of(right, 0, all), /* all right but the magic */
-        memory_of((off_t)2 << 21, MFD_HUGETLB, all),
+        memory_of(right, 0),
+        memory_of(right, F_SEAL_SHRINK),
+        memory_of(right, F_SEAL_GROW | F_SEAL_SEAL),
+        memory_of(right, all | F_SEAL_WRITE),
+        memory_of(right, all | F_SEAL_FUTURE_WRITE),
+        memory_of(0, all),
+        memory_of(1, all),
+        memory_of((off_t)SEGMENT_HEADER, all),
+        memory_of(right - 1, all),
+        memory_of(right + 1, all),
+        memory_of(right + 4096, all), /* not a power of two */
+        memory_of((off_t)1 << 45, all),
+        foreign_memory(right, 0, all),
+        foreign_memory((off_t)2 << 21, MFD_HUGETLB, all),
     };
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         struct segment segment = {0};

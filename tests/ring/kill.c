@@ -18,7 +18,10 @@ enum way { WAY_ANSWER, WAY_VICTIM_WRITES, WAY_VICTIM_READS, WAYS };
 /* Shared with the victim and the killer. */
 static struct notes {
     _Atomic int64_t died;
+    _Atomic uint64_t sent; /* whole messages, by the victim */
 } *notes;
+
+static uint64_t messages; /* that survivors received */
 
 static int doomed_step; /* 0: no such step */
 static int doomed_time;
@@ -41,8 +44,8 @@ static int count_entries(const char *path, const char *with) {
     return count;
 }
 
-/* One end of the talk, until the other is gone. Returns how it ended. */
-static enum link_result talk(struct link *link, enum way way, bool first) {
+/* One end of the talk, until the other is gone. Returns how it ended; counts what was received. */
+static enum link_result talk(struct link *link, enum way way, bool first, uint64_t *received) {
     static struct arriving arriving;
     memset(&arriving, 0, sizeof arriving);
     for (uint64_t number = 0;; number++) {
@@ -50,10 +53,13 @@ static enum link_result talk(struct link *link, enum way way, bool first) {
         bool receive = way == WAY_ANSWER || !send;
         for (int turn = 0; turn < 2; turn++) {
             enum link_result result = LINK_READY;
-            if (send && (turn == 0) == first)
-                result = send_message(link, number, LINK_FOREVER);
-            else if (receive && (turn == 1) == first && (result = receive_message(link, &arriving, LINK_FOREVER)) == LINK_READY)
+            bool my_turn = (turn == 0) == first;
+            if (my_turn && send && (result = send_message(link, number, LINK_FOREVER)) == LINK_READY && first)
+                atomic_store(&notes->sent, number + 1);
+            if (!my_turn && receive && (result = receive_message(link, &arriving, LINK_FOREVER)) == LINK_READY) {
                 check_message(&arriving, number);
+                *received = number + 1;
+            }
             if (result != LINK_READY)
                 return result;
         }
@@ -72,7 +78,8 @@ static pid_t start_victim(struct material *material, enum way way, int side, int
     open_end(&link, material, side, spin);
     doomed_step = step;
     doomed_time = time;
-    CHECK(talk(&link, way, true) == LINK_GONE);
+    uint64_t received = 0;
+    CHECK(talk(&link, way, true, &received) == LINK_GONE);
     _exit(0);
 }
 
@@ -96,13 +103,17 @@ static int64_t one_death(uint64_t round, int step, int time, unsigned moment) {
     struct link link;
     int status;
     atomic_store(&notes->died, 0);
+    atomic_store(&notes->sent, 0);
     pid_t victim = start_victim(&material, way, side, spin, step, time);
     close(material.sockets[side]);
     pid_t killer = step == 0 ? start_killer(victim, moment) : start_killer(victim, 30000);
     open_end(&link, &material, 1 - side, spin);
-    enum link_result result = talk(&link, way, false);
+    uint64_t received = 0;
+    enum link_result result = talk(&link, way, false, &received);
     int64_t delay = link_now() - atomic_load(&notes->died);
     CHECK(result == LINK_GONE);
+    CHECK(way != WAY_VICTIM_WRITES || received >= atomic_load(&notes->sent)); /* last words are heard */
+    messages += received;
     CHECK(waitpid(victim, &status, 0) == victim && WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
     bool came = step == 0 || waitpid(killer, &status, WNOHANG) == 0;
     kill(killer, SIGKILL);
@@ -139,12 +150,14 @@ int main(int count, char **values) {
         }
         CHECK(deaths > deaths_before); /* each step was really reached */
     }
+    messages = 0;
     for (uint64_t i = 0; i < moments; i++)
         worst = larger(worst, one_death(i, 0, 0, (unsigned)(mix(i) % 2500)));
+    CHECK(messages > 20 * moments); /* they were at work when it came */
     CHECK(count_entries("/proc/self/fd", "") == descriptors);
     CHECK(count_entries("/dev/shm", "tincans") == 0);
     printf("kill: %d deaths at %d steps, %llu at random moments; no torn message, nobody stuck, "
-           "seen after %.1f ms at most, nothing left\n",
-           deaths, STEPS - 1, (unsigned long long)moments, (double)worst / 1e6);
+           "seen after %.1f ms at most, nothing left (%llu messages)\n",
+           deaths, STEPS - 1, (unsigned long long)moments, (double)worst / 1e6, (unsigned long long)messages);
     return 0;
 }

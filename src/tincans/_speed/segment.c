@@ -17,9 +17,6 @@
 #include <unistd.h>
 
 /* Newer than some C libraries. */
-#ifndef F_SEAL_EXEC
-#define F_SEAL_EXEC 0x0020
-#endif
 #ifndef MFD_NOEXEC_SEAL
 #define MFD_NOEXEC_SEAL 0x0008U
 #endif
@@ -72,7 +69,7 @@ static enum segment_verdict check_memory(int memory, uint64_t capacity_limit, ui
     if (!S_ISREG(about.st_mode) || system.f_type != TMPFS_MAGIC)
         return SEGMENT_NOT_MEMORY;
     int seals = fcntl(memory, F_GET_SEALS);
-    if (seals < 0 || (seals & SEALS) != SEALS || (seals & ~(SEALS | F_SEAL_EXEC)) != 0)
+    if (seals < 0 || (seals & SEALS) != SEALS)
         return SEGMENT_NOT_SEALED;
     uint64_t size = (uint64_t)about.st_size;
     *capacity = (size - SEGMENT_HEADER) / 2;
