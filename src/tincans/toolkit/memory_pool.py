@@ -83,7 +83,7 @@ class Pool:
         abandon_in_child(self)
 
     def lend(self, data: Buffer) -> int:
-        """A descriptor of sealed memory that begins with a copy of `data` (flat bytes), for the receiver or the caller to close.
+        """A descriptor of sealed memory that begins with a copy of `data` (flat bytes); the caller closes it.
 
         FullError when there is no memory or descriptor to be had.
         """
