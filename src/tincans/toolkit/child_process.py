@@ -92,9 +92,9 @@ def _signal_name(number: int) -> str:
 
 def end_child(child: subprocess.Popen[bytes]) -> None:
     """See to it that the child, whose input has been closed, ends and is reaped. Returns at once."""
-    if child.poll() is not None:
+    if child.poll() is not None or sys.is_finalizing():  # an ending program starts no threads: the closed input must do
         return
-    with contextlib.suppress(RuntimeError):  # the program is ending and starts no threads: the closed input must do
+    with contextlib.suppress(RuntimeError):  # the same, as newer Pythons say it
         threading.Thread(target=_end, args=(child,), name="tincans-child", daemon=False).start()
 
 
