@@ -131,13 +131,6 @@ def test_a_message_over_the_receivers_limit_breaks_the_connection(pair: Pair) ->
         server.receive(1.0)
 
 
-def test_exchange_sends_and_receives(pair: Pair) -> None:
-    client, server = pair()
-    thread, _ = in_background(lambda: server.send(server.receive(5.0), 5.0))
-    assert client.exchange([b"there and back"], 5.0) == [b"there and back"]
-    thread.join(5)
-
-
 def fill(end: ring.Ring) -> int:
     """How many messages of 100 bytes fit until the ring is full."""
     count = 0
@@ -164,18 +157,6 @@ def test_a_refused_message_can_be_sent_again(pair: Pair) -> None:
         server.receive(0.0)
     assert client.send([NO_ROOM], 0.0) is True
     assert server.receive(0.0) == [NO_ROOM]
-
-
-def test_exchange_says_when_nothing_was_sent(pair: Pair) -> None:
-    client, _ = pair()
-    fill(client)
-    assert client.exchange([NO_ROOM], 0.0) is False
-
-
-def test_exchange_says_when_no_answer_came(pair: Pair) -> None:
-    client, server = pair()
-    assert client.exchange([b"a question"], 0.0) is None
-    assert server.receive(0.0) == [b"a question"]
 
 
 def test_a_timeout_in_the_middle_keeps_the_rest(pair: Pair) -> None:

@@ -18,10 +18,14 @@ enum watched { WATCHED_BELL, WATCHED_SOCKET };
 
 /* Looks at the ring between two looks at the clock (which costs as much as several pauses). */
 #define ROUNDS_PER_CLOCK 16
-/* Never spin less than most / 16 (3 us of 50), or an answer that comes fast again would go unnoticed. */
-#define LEAST_SHARE 16
-/* After so many sleeps that turned out short, try one full spin: it may pay again. */
-#define SHORT_SLEEPS_BEFORE_TRIAL 8
+/* Never spin less than most / 32 (1.5 us of 50): about what it costs to find out that the other side answers fast. */
+#define LEAST_SHARE 32
+/* After so many sleeps that turned out short, try one full spin: it may pay again. Trials that fail, because both
+ * programs share a CPU and spinning holds up the other one, become rarer up to the second number. */
+#define SLEEPS_BEFORE_TRIAL 8
+#define MOST_SLEEPS_BEFORE_TRIAL 1024
+
+static int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 
 static inline void pause_cpu(void) {
 #if defined(__x86_64__) || defined(__i386__)
@@ -81,7 +85,7 @@ int link_open(struct link *link, struct segment segment, const int bells[2], int
 
 void link_set_spin(struct link *link, int64_t nanoseconds) {
     int64_t most = link_has_one_cpu() ? 0 : nanoseconds;
-    link->receiving = link->sending = (struct patience){.most = most, .now = most};
+    link->receiving = link->sending = (struct patience){.most = most, .now = most, .trial = SLEEPS_BEFORE_TRIAL};
 }
 
 void link_close(struct link *link, bool tell) {
@@ -144,6 +148,8 @@ void link_disarm(struct link *link) {
 }
 
 bool link_glance(const struct link *link, int rounds) {
+    if (link->receiving.now <= link->receiving.most / LEAST_SHARE)
+        return false;
     for (int i = 0; i < rounds; i++) {
         if (ring_has_news(&link->reader))
             return true;
@@ -159,17 +165,20 @@ static bool has_space(const struct link *link, uint64_t wanted) {
 
 /* Spins until there is news (`wanted` 0) or so many free bytes; true when it came. */
 static bool spin(struct link *link, struct patience *patience, uint64_t wanted, int64_t start, int64_t deadline) {
-    int64_t until = start + patience->now < deadline ? start + patience->now : deadline;
+    int64_t until = smaller(start + patience->now, deadline);
     while (link_now() < until && !atomic_load_explicit(&link->closed, memory_order_relaxed)) {
         for (int i = 0; i < ROUNDS_PER_CLOCK; i++) {
             if (wanted == 0 ? ring_has_news(&link->reader) : has_space(link, wanted)) {
-                patience->now = patience->now * 2 < patience->most ? patience->now * 2 : patience->most;
+                patience->now = smaller(patience->now * 2, patience->most);
+                patience->trial = SLEEPS_BEFORE_TRIAL;
                 return true;
             }
             pause_cpu();
         }
     }
     int64_t least = patience->most / LEAST_SHARE;
+    if (patience->now == patience->most)
+        patience->trial = (int)smaller(2 * patience->trial, MOST_SLEEPS_BEFORE_TRIAL);
     patience->now = patience->now / 2 > least ? patience->now / 2 : least;
     return false;
 }
@@ -177,7 +186,7 @@ static bool spin(struct link *link, struct patience *patience, uint64_t wanted, 
 static void learn(struct patience *patience, int64_t start) {
     if (patience->now == patience->most || link_now() - start >= patience->most)
         return;
-    if (++patience->short_sleeps >= SHORT_SLEEPS_BEFORE_TRIAL) {
+    if (++patience->short_sleeps >= patience->trial) {
         patience->short_sleeps = 0;
         patience->now = patience->most;
     }

@@ -32,7 +32,8 @@ enum link_result {
 struct patience {
     int64_t most; /* nanoseconds; 0: never spin */
     int64_t now;
-    int short_sleeps; /* sleeps that a full spin would have saved */
+    int short_sleeps; /* sleeps that a full spin would have saved, */
+    int trial;        /* and after how many of them to try one */
 };
 
 struct link {
@@ -70,7 +71,8 @@ enum link_result link_push(struct link *link, struct ring_outgoing *message);
 enum link_result link_wait_space(struct link *link, const struct ring_outgoing *message, int64_t deadline);
 /* READY when there is something to read. TIMEOUT leaves us ASLEEP: the next message makes `in_set` readable. */
 enum link_result link_wait_bytes(struct link *link, int64_t deadline);
-/* A short look of `rounds` pauses, for callers who hold a lock that they should not hold for long. */
+/* A short look of `rounds` pauses, for callers who hold a lock that they should not hold for long; none at all when
+ * spinning has not paid lately. */
 bool link_glance(const struct link *link, int rounds);
 /* We are awake: the writer need not ring. */
 void link_disarm(struct link *link);

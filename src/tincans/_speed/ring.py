@@ -3,7 +3,7 @@
 Rules of this file
 - The connecting side makes the memory and offers it over a Unix socket; the accepting side checks it (in C) and joins.
 - The socket stays open as proof of life and is watched, never read, by the ring; it may carry descriptors beside it.
-- Only set-up is Python: `Ring.send`, `receive` and `exchange` are C, and raise the errors of `tincans.errors`.
+- Only set-up is Python: `Ring.send` and `receive` are C, and raise the errors of `tincans.errors`.
 """
 
 from __future__ import annotations

@@ -45,12 +45,7 @@ void ring_raise_too_large(struct ring_object *ring, bool sending, uint64_t size)
 PyObject *ring_send(PyObject *self, PyObject *const *args, Py_ssize_t count);
 PyObject *ring_flush(PyObject *self, PyObject *timeout);
 PyObject *ring_receive(PyObject *self, PyObject *timeout);
-PyObject *ring_exchange(PyObject *self, PyObject *const *args, Py_ssize_t count);
 PyObject *ring_prepare_wait(PyObject *self, PyObject *unused);
 void ring_drop_incoming(struct ring_object *ring);
-
-/* The bodies of send and receive, without entering. 1: done, 0: not in time, -1: exception. */
-int ring_send_parts(struct ring_object *ring, PyObject *parts, struct limit *limit);
-PyObject *ring_receive_message(struct ring_object *ring, struct limit *limit);
 
 #endif

@@ -108,13 +108,13 @@ static PyObject *hand_out(struct ring_object *ring) {
     return message;
 }
 
-PyObject *ring_receive_message(struct ring_object *ring, struct limit *limit) {
+static PyObject *receive_message(struct ring_object *ring, struct limit *limit) {
     for (;;) {
         int collected = collect(ring);
         if (collected != 0)
             return collected > 0 ? hand_out(ring) : NULL;
         int64_t deadline = limit_deadline(limit);
-        if (deadline != LINK_AT_ONCE && ring->link.receiving.most > 0 && link_glance(&ring->link, GLANCE_ROUNDS))
+        if (deadline != LINK_AT_ONCE && link_glance(&ring->link, GLANCE_ROUNDS))
             continue;
         enum link_result result;
         if (deadline == LINK_AT_ONCE) {
@@ -140,7 +140,7 @@ PyObject *ring_receive(PyObject *self, PyObject *timeout) {
     struct limit limit;
     if (!limit_from(timeout, &limit) || !ring_enter(ring, &ring->receiving))
         return NULL;
-    PyObject *message = ring_receive_message(ring, &limit);
+    PyObject *message = receive_message(ring, &limit);
     ring_leave(ring, &ring->receiving);
     return message;
 }

@@ -149,7 +149,7 @@ static int push_message(struct ring_object *ring, const struct held_parts *held,
     return -1;
 }
 
-int ring_send_parts(struct ring_object *ring, PyObject *parts, struct limit *limit) {
+static int send_parts(struct ring_object *ring, PyObject *parts, struct limit *limit) {
     bool ready = PyList_CheckExact(parts) || PyTuple_CheckExact(parts);
     PyObject *items = ready ? Py_NewRef(parts) : PySequence_Tuple(parts);
 #ifdef Py_GIL_DISABLED
@@ -181,7 +181,7 @@ PyObject *ring_send(PyObject *self, PyObject *const *args, Py_ssize_t count) {
     }
     if (!limit_from(args[1], &limit) || !ring_enter(ring, &ring->sending))
         return NULL;
-    int result = ring_send_parts(ring, args[0], &limit);
+    int result = send_parts(ring, args[0], &limit);
     ring_leave(ring, &ring->sending);
     return result < 0 ? NULL : PyBool_FromLong(result);
 }
@@ -194,24 +194,4 @@ PyObject *ring_flush(PyObject *self, PyObject *timeout) {
     int result = push_kept(ring, &limit);
     ring_leave(ring, &ring->sending);
     return result < 0 ? NULL : PyBool_FromLong(result);
-}
-
-PyObject *ring_exchange(PyObject *self, PyObject *const *args, Py_ssize_t count) {
-    struct ring_object *ring = (struct ring_object *)self;
-    struct limit limit;
-    if (count != 2) {
-        PyErr_SetString(PyExc_TypeError, "exchange takes the parts and a timeout: ring.exchange([b'message'], 1.0)");
-        return NULL;
-    }
-    if (!limit_from(args[1], &limit) || !ring_enter(ring, &ring->sending))
-        return NULL;
-    int sent = ring_send_parts(ring, args[0], &limit);
-    ring_leave(ring, &ring->sending);
-    if (sent <= 0)
-        return sent < 0 ? NULL : Py_NewRef(Py_False);
-    if (!ring_enter(ring, &ring->receiving))
-        return NULL;
-    PyObject *message = ring_receive_message(ring, &limit);
-    ring_leave(ring, &ring->receiving);
-    return message;
 }

@@ -240,7 +240,6 @@ static PyMethodDef methods[] = {
      "Send one message; False when nothing of it left in time."},
     {"flush", ring_flush, METH_O, "Send what an earlier send had to keep; True when nothing is left."},
     {"receive", ring_receive, METH_O, "The next message's parts; None when it did not come in time."},
-    {"exchange", (PyCFunction)(void (*)(void))ring_exchange, METH_FASTCALL, "Send, then receive, in one call."},
     {"prepare_wait", ring_prepare_wait, METH_NOARGS, "Before polling fileno(): True when receive would not wait now."},
     {"fileno", ring_fileno, METH_NOARGS, "Polls readable when receive(0) may get something; None once closed."},
     {"close", ring_close, METH_NOARGS, "Close, wake everybody on both sides. May be called twice, from any thread."},
