@@ -78,7 +78,7 @@ class Caller:
         return self._request.timeout
 
 
-_caller: contextvars.ContextVar[tuple[Link, Request[Any]] | None] = contextvars.ContextVar("caller", default=None)
+calling_now: contextvars.ContextVar[tuple[Link, Request[Any]] | None] = contextvars.ContextVar("caller", default=None)
 
 
 def caller() -> Caller:
@@ -88,13 +88,13 @@ def caller() -> Caller:
     Traceback (most recent call last):
     LookupError: caller() is for functions that are being called by another program
     """
-    found = _caller.get()
+    found = calling_now.get()
     if found is None:
         raise LookupError("caller() is for functions that are being called by another program")
     return Caller(*found)
 
 
-class _Running:
+class Running:
     """A call that we work on, for the one who may cancel it."""
 
     __slots__ = ("cancel",)
@@ -107,7 +107,7 @@ def _nothing() -> None:
     pass
 
 
-_UNCANCELLABLE = _Running(_nothing)
+UNCANCELLABLE = Running(_nothing)
 
 
 class Journal:
@@ -151,7 +151,7 @@ class Executor:
                 link.reply(Reply(id, known[0]), timeout=ANSWER_TIMEOUT)
                 return
             if id:
-                link.session.running[id] = _UNCANCELLABLE
+                link.session.running[id] = UNCANCELLABLE
             self._run(link, request, exposed, args, kwargs)
         except Exception as error:
             self._fail(link, id, error)
@@ -160,7 +160,7 @@ class Executor:
         if exposed.slow:
             link.hand_over()
         began = time.monotonic()
-        _caller.set((link, request))
+        calling_now.set((link, request))
         self.busy += 1
         try:
             result = exposed.function(*args, **kwargs) if kwargs else exposed.function(*args)
@@ -223,7 +223,7 @@ class Executor:
 
         cancel = asyncio_bridge.run(_awaiting(coroutine, link, request), then)
         if request.id and request.id in link.session.running:
-            link.session.running[request.id] = _Running(cancel)
+            link.session.running[request.id] = Running(cancel)
 
     def _answer_safely(self, link: Link, request: Request[Any], result: Any) -> None:
         try:
@@ -238,19 +238,27 @@ class Executor:
             link.post(failure)
 
     def _call_back(self, link: Link, request: Request[Any]) -> None:
-        function = link.session.functions.get(int(request.name[len(CALL_BACK) :]))
+        function = self.function_to_call_back(link, request)
+        args, kwargs = self.plain_arguments(link, request)
+        if request.id:
+            link.session.running[request.id] = UNCANCELLABLE
+        self._answer(link, request, function(*args, **kwargs))
+
+    def function_to_call_back(self, link: Link, request: Request[Any]) -> Callable[..., Any]:
+        """The function of ours that a `$back:` request means."""
+        function: Callable[..., Any] | None = link.session.functions.get(int(request.name[len(CALL_BACK) :]))
         if function is None:
             raise CallCancelledError("This function can no longer be called back.")
+        return function
+
+    def plain_arguments(self, link: Link, request: Request[Any]) -> tuple[Any, Any]:
+        """Arguments as they are, for a function that nobody described."""
         read = link.wire.reader(Any)
-        args = read(request.args, request)
-        kwargs = {} if request.kwargs is None else read(request.kwargs, request)
-        if request.id:
-            link.session.running[request.id] = _UNCANCELLABLE
-        self._answer(link, request, function(*args, **kwargs))
+        return read(request.args, request), {} if request.kwargs is None else read(request.kwargs, request)
 
 
 async def _awaiting(coroutine: Any, link: Link, request: Request[Any]) -> Any:
-    _caller.set((link, request))
+    calling_now.set((link, request))
     return await coroutine
 
 
