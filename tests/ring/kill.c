@@ -29,7 +29,7 @@ static int doomed_time;
 void ring_step(int number) {
     if (number != doomed_step || --doomed_time > 0)
         return;
-    atomic_store(&notes->died, link_now());
+    atomic_store(&notes->died, patience_clock());
     kill(getpid(), SIGKILL);
 }
 
@@ -89,7 +89,7 @@ static pid_t start_killer(pid_t victim, unsigned microseconds) {
     if (killer > 0)
         return killer;
     usleep(microseconds);
-    atomic_store(&notes->died, link_now());
+    atomic_store(&notes->died, patience_clock());
     kill(victim, SIGKILL);
     _exit(0);
 }
@@ -110,7 +110,7 @@ static int64_t one_death(uint64_t round, int step, int time, unsigned moment) {
     open_end(&link, &material, 1 - side, spin);
     uint64_t received = 0;
     enum link_result result = talk(&link, way, false, &received);
-    int64_t delay = link_now() - atomic_load(&notes->died);
+    int64_t delay = patience_clock() - atomic_load(&notes->died);
     CHECK(result == LINK_GONE);
     CHECK(way != WAY_VICTIM_WRITES || received >= atomic_load(&notes->sent)); /* last words are heard */
     messages += received;

@@ -17,6 +17,7 @@ from test_ring import in_background
 from tincans._speed import why_not
 
 core = pytest.importorskip("tincans._speed._ring", reason="the C core is not built")
+NO_SPIN = core.Patience(0.0)
 
 
 @pytest.fixture
@@ -29,26 +30,26 @@ def pipe() -> Iterator[tuple[int, int]]:
 
 def test_read_ready_takes_what_is_there(pipe: tuple[int, int]) -> None:
     os.write(pipe[1], b"hello")
-    assert core.read_ready(pipe[0], 100, 0.0, 0.0) == b"hello"
+    assert core.read_ready(pipe[0], 100, NO_SPIN, 0.0) == b"hello"
 
 
 @pytest.mark.parametrize("size", [1, 3, 100_000])
 def test_read_ready_takes_no_more_than_asked(pipe: tuple[int, int], size: int) -> None:
     os.write(pipe[1], b"hello")
-    assert core.read_ready(pipe[0], size, 0.0, 0.0) == b"hello"[:size]
+    assert core.read_ready(pipe[0], size, NO_SPIN, 0.0) == b"hello"[:size]
 
 
 @pytest.mark.parametrize("spin", [0.0, 0.005])
 def test_read_ready_is_none_when_nothing_comes_in_time(pipe: tuple[int, int], spin: float) -> None:
     start = time.monotonic()
-    assert core.read_ready(pipe[0], 100, spin, 0.02) is None
+    assert core.read_ready(pipe[0], 100, core.Patience(spin), 0.02) is None
     assert 0.02 <= time.monotonic() - start < 5
-    assert core.read_ready(pipe[0], 100, spin, 0.0) is None
+    assert core.read_ready(pipe[0], 100, core.Patience(spin), 0.0) is None
 
 
 @pytest.mark.parametrize("spin", [0.0, 0.05])
 def test_read_ready_waits_for_what_comes_later(pipe: tuple[int, int], spin: float) -> None:
-    thread, results = in_background(lambda: core.read_ready(pipe[0], 100, spin, 10.0))
+    thread, results = in_background(lambda: core.read_ready(pipe[0], 100, core.Patience(spin), 10.0))
     os.write(pipe[1], b"late")
     thread.join(10)
     assert results == [b"late"]
@@ -57,7 +58,7 @@ def test_read_ready_waits_for_what_comes_later(pipe: tuple[int, int], spin: floa
 def test_read_ready_is_empty_at_the_end() -> None:
     reader, writer = os.pipe2(os.O_NONBLOCK)
     os.close(writer)
-    assert core.read_ready(reader, 100, 0.0, None) == b""
+    assert core.read_ready(reader, 100, NO_SPIN, None) == b""
     os.close(reader)
 
 
@@ -66,10 +67,12 @@ def test_read_ready_says_what_the_system_says() -> None:
     os.close(writer)
     os.close(reader)
     with pytest.raises(OSError, match="Bad file descriptor"):
-        core.read_ready(reader, 100, 0.0, None)
+        core.read_ready(reader, 100, NO_SPIN, None)
 
 
-@pytest.mark.parametrize("arguments", [(), (0, 1, 2), (0, 0, 0.0, 1.0), (-1, 1, 0.0, 1.0), ("x", 1, 0.0, 1.0)])
+@pytest.mark.parametrize(
+    "arguments", [(), (0, 1, 2), (0, 0, NO_SPIN, 1.0), (-1, 1, NO_SPIN, 1.0), ("x", 1, NO_SPIN, 1.0), (0, 1, 0.0, 1.0)]
+)
 def test_read_ready_refuses_wrong_arguments(arguments: tuple[object, ...]) -> None:
     with pytest.raises((TypeError, ValueError)):
         core.read_ready(*arguments)

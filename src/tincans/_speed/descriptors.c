@@ -13,10 +13,46 @@
 #define SMALL_READ 16384
 #define READ_TIMEOUT (-2)
 
+struct patience_object {
+    PyObject_HEAD
+    struct patience patience;
+};
+
+static PyObject *patience_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
+    static char *names[] = {"most", NULL};
+    double most;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "d:Patience", names, &most))
+        return NULL;
+    struct patience_object *patience = PyObject_New(struct patience_object, type);
+    if (patience != NULL)
+        patience_set(&patience->patience, most > 0 ? (int64_t)((most < 1 ? most : 1) * 1e9) : 0);
+    return (PyObject *)patience;
+}
+
+static void patience_dealloc(PyObject *self) {
+    PyTypeObject *type = Py_TYPE(self);
+    PyObject_Free(self);
+    Py_DECREF(type);
+}
+
+static PyType_Slot patience_slots[] = {
+    {Py_tp_doc, "Patience(most): how long to spin before sleeping, in seconds, learned from wait to wait."},
+    {Py_tp_new, patience_new},
+    {Py_tp_dealloc, patience_dealloc},
+    {0, NULL},
+};
+
+PyType_Spec patience_type_spec = {
+    .name = "tincans._speed._ring.Patience",
+    .basicsize = sizeof(struct patience_object),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE,
+    .slots = patience_slots,
+};
+
 static int milliseconds_left(int64_t deadline) {
     if (deadline == LINK_FOREVER)
         return -1;
-    int64_t left = deadline == LINK_AT_ONCE ? 0 : deadline - link_now();
+    int64_t left = deadline == LINK_AT_ONCE ? 0 : deadline - patience_clock();
     if (left <= 0)
         return 0;
     return left > (int64_t)3600 * 1000000000 ? 3600 * 1000 : (int)((left + 999999) / 1000000);
@@ -33,25 +69,31 @@ static int poll_until(struct pollfd *watched, nfds_t count, int64_t deadline) {
 }
 
 /* Bytes read, 0 at the end, READ_TIMEOUT, or -1 (errno; EINTR: signals are to be handled). */
-static ssize_t read_until(int descriptor, char *to, size_t room, int64_t spin, int64_t deadline) {
-    int64_t start = spin > 0 ? link_now() : 0;
-    for (;;) {
+static ssize_t read_until(int descriptor, char *to, size_t room, struct patience *patience, int64_t deadline) {
+    int64_t start = patience_clock();
+    int64_t until = patience_until(patience, start, deadline);
+    while (patience_clock() < until) {
         ssize_t size = read(descriptor, to, room);
-        if (size >= 0 || (errno != EAGAIN && errno != EWOULDBLOCK))
+        if (size >= 0 || (errno != EAGAIN && errno != EWOULDBLOCK)) {
+            patience_paid(patience);
             return size;
-        int64_t now = spin > 0 || (deadline != LINK_AT_ONCE && deadline != LINK_FOREVER) ? link_now() : 0;
-        if (deadline != LINK_FOREVER && now >= deadline)
-            return READ_TIMEOUT;
-        if (spin > 0 && now - start < spin)
-            continue;
+        }
+    }
+    patience_failed(patience);
+    for (;;) {
         struct pollfd watched = {.fd = descriptor, .events = POLLIN};
         int ready = poll_until(&watched, 1, deadline);
         if (ready <= 0)
             return ready == 0 ? READ_TIMEOUT : -1;
+        patience_slept(patience, start);
+        ssize_t size = read(descriptor, to, room);
+        if (size >= 0 || (errno != EAGAIN && errno != EWOULDBLOCK))
+            return size;
     }
 }
 
-static ssize_t read_with_signals(int descriptor, char *to, size_t room, int64_t spin, struct limit *limit) {
+static ssize_t read_with_signals(int descriptor, char *to, size_t room, struct patience *patience,
+                                 struct limit *limit) {
     for (;;) {
         ssize_t size = read(descriptor, to, room); /* what is there already needs no release of the GIL */
         if (size >= 0 || (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR))
@@ -60,24 +102,24 @@ static ssize_t read_with_signals(int descriptor, char *to, size_t room, int64_t 
         if (deadline == LINK_AT_ONCE)
             return READ_TIMEOUT;
         Py_BEGIN_ALLOW_THREADS
-        size = read_until(descriptor, to, room, spin, deadline);
+        size = read_until(descriptor, to, room, patience, deadline);
         Py_END_ALLOW_THREADS
         if (size != -1 || errno != EINTR || PyErr_CheckSignals() < 0)
             return size;
     }
 }
 
-static PyObject *read_ready(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t count) {
+static PyObject *read_ready(PyObject *module, PyObject *const *args, Py_ssize_t count) {
+    struct module_state *state = PyModule_GetState(module);
     char small[SMALL_READ];
     struct limit limit;
-    if (count != 4) {
-        PyErr_SetString(PyExc_TypeError, "read_ready takes a descriptor, a size, seconds to spin, and a timeout");
+    if (count != 4 || Py_TYPE(args[2]) != state->patience_type) {
+        PyErr_SetString(PyExc_TypeError, "read_ready takes a descriptor, a size, a Patience, and a timeout");
         return NULL;
     }
     int descriptor = PyObject_AsFileDescriptor(args[0]);
     Py_ssize_t room = descriptor < 0 ? -1 : PyLong_AsSsize_t(args[1]);
-    int64_t spin = PyErr_Occurred() ? -1 : nanoseconds_from(args[2]);
-    if (spin < 0 || !limit_from(args[3], &limit))
+    if (PyErr_Occurred() || !limit_from(args[3], &limit))
         return NULL;
     if (room < 1) {
         PyErr_SetString(PyExc_ValueError, "read_ready reads at least one byte");
@@ -87,7 +129,8 @@ static PyObject *read_ready(PyObject *Py_UNUSED(module), PyObject *const *args, 
     if (room > SMALL_READ && large == NULL)
         return NULL;
     char *to = large == NULL ? small : PyBytes_AS_STRING(large);
-    ssize_t size = read_with_signals(descriptor, to, (size_t)room, spin, &limit);
+    struct patience *patience = &((struct patience_object *)args[2])->patience;
+    ssize_t size = read_with_signals(descriptor, to, (size_t)room, patience, &limit);
     if (size >= 0) {
         if (large == NULL)
             return PyBytes_FromStringAndSize(small, size);
@@ -128,7 +171,7 @@ static PyObject *wait_readable(PyObject *Py_UNUSED(module), PyObject *const *arg
 
 PyMethodDef descriptor_functions[] = {
     {"read_ready", (PyCFunction)(void (*)(void))read_ready, METH_FASTCALL,
-     "read_ready(descriptor, size, spin, timeout): bytes, b'' at the end, None when nothing came in time."},
+     "read_ready(descriptor, size, patience, timeout): bytes, b'' at the end, None when nothing came in time."},
     {"wait_readable", (PyCFunction)(void (*)(void))wait_readable, METH_FASTCALL,
      "wait_readable(descriptor, wake, timeout): 1 the first is readable, 2 the second, 3 both, 0 neither in time."},
     {NULL, NULL, 0, NULL},

@@ -8,45 +8,14 @@
 #include "link.h"
 
 #include <errno.h>
-#include <sched.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 enum watched { WATCHED_BELL, WATCHED_SOCKET };
 
 /* Looks at the ring between two looks at the clock (which costs as much as several pauses). */
 #define ROUNDS_PER_CLOCK 16
-/* Never spin less than most / 32 (1.5 us of 50): about what it costs to find out that the other side answers fast. */
-#define LEAST_SHARE 32
-/* After so many sleeps that turned out short, try one full spin: it may pay again. Trials that fail, because both
- * programs share a CPU and spinning holds up the other one, become rarer up to the second number. */
-#define SLEEPS_BEFORE_TRIAL 8
-#define MOST_SLEEPS_BEFORE_TRIAL 1024
-
-static int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
-
-static inline void pause_cpu(void) {
-#if defined(__x86_64__) || defined(__i386__)
-    __builtin_ia32_pause();
-#elif defined(__aarch64__)
-    __asm__ volatile("isb");
-#endif
-}
-
-int64_t link_now(void) {
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (int64_t)time.tv_sec * 1000000000 + time.tv_nsec;
-}
-
-bool link_has_one_cpu(void) {
-    cpu_set_t allowed;
-    /* Fails on machines with more than 1024 CPUs, which have more than one. */
-    return sched_getaffinity(0, sizeof allowed, &allowed) == 0 && CPU_COUNT(&allowed) == 1;
-}
-
 static int watch(int set, int descriptor, uint32_t events, enum watched what) {
     struct epoll_event event = {.events = events, .data = {.u32 = what}};
     return epoll_ctl(set, EPOLL_CTL_ADD, descriptor, &event);
@@ -73,7 +42,8 @@ int link_open(struct link *link, struct segment segment, const int bells[2], int
     link->bell_in = bells[1 - side];
     ring_open_writer(&link->writer, &header->rings[side], segment_data(&segment, side), segment.capacity);
     ring_open_reader(&link->reader, &header->rings[1 - side], segment_data(&segment, 1 - side), segment.capacity);
-    link_set_spin(link, spin);
+    patience_set(&link->receiving, spin);
+    patience_set(&link->sending, spin);
     link->in_set = open_set(link, link->bell_in);
     if (link->in_set >= 0)
         return 0;
@@ -81,11 +51,6 @@ int link_open(struct link *link, struct segment segment, const int bells[2], int
     link_free(link);
     errno = reason;
     return -1;
-}
-
-void link_set_spin(struct link *link, int64_t nanoseconds) {
-    int64_t most = link_has_one_cpu() ? 0 : nanoseconds;
-    link->receiving = link->sending = (struct patience){.most = most, .now = most, .trial = SLEEPS_BEFORE_TRIAL};
 }
 
 void link_close(struct link *link, bool tell) {
@@ -147,13 +112,13 @@ void link_disarm(struct link *link) {
     }
 }
 
-bool link_glance(const struct link *link, int rounds) {
-    if (link->receiving.now <= link->receiving.most / LEAST_SHARE)
+bool link_glance(struct link *link, int rounds) {
+    if (!patience_is_high(&link->receiving))
         return false;
     for (int i = 0; i < rounds; i++) {
         if (ring_has_news(&link->reader))
             return true;
-        pause_cpu();
+        patience_pause();
     }
     return false;
 }
@@ -165,38 +130,25 @@ static bool has_space(const struct link *link, uint64_t wanted) {
 
 /* Spins until there is news (`wanted` 0) or so many free bytes; true when it came. */
 static bool spin(struct link *link, struct patience *patience, uint64_t wanted, int64_t start, int64_t deadline) {
-    int64_t until = smaller(start + patience->now, deadline);
-    while (link_now() < until && !atomic_load_explicit(&link->closed, memory_order_relaxed)) {
+    int64_t until = patience_until(patience, start, deadline);
+    while (patience_clock() < until && !atomic_load_explicit(&link->closed, memory_order_relaxed)) {
         for (int i = 0; i < ROUNDS_PER_CLOCK; i++) {
             if (wanted == 0 ? ring_has_news(&link->reader) : has_space(link, wanted)) {
-                patience->now = smaller(patience->now * 2, patience->most);
-                patience->trial = SLEEPS_BEFORE_TRIAL;
+                patience_paid(patience);
                 return true;
             }
-            pause_cpu();
+            patience_pause();
         }
     }
-    int64_t least = patience->most / LEAST_SHARE;
-    if (patience->now == patience->most)
-        patience->trial = (int)smaller(2 * patience->trial, MOST_SLEEPS_BEFORE_TRIAL);
-    patience->now = patience->now / 2 > least ? patience->now / 2 : least;
+    patience_failed(patience);
     return false;
-}
-
-static void learn(struct patience *patience, int64_t start) {
-    if (patience->now == patience->most || link_now() - start >= patience->most)
-        return;
-    if (++patience->short_sleeps >= patience->trial) {
-        patience->short_sleeps = 0;
-        patience->now = patience->most;
-    }
 }
 
 /* Milliseconds for epoll, rounded up so that a wait is never shorter than asked. */
 static int milliseconds_until(int64_t deadline) {
     if (deadline == LINK_FOREVER)
         return -1;
-    int64_t left = deadline - link_now();
+    int64_t left = deadline - patience_clock();
     if (left <= 0)
         return 0;
     return left > (int64_t)3600 * 1000000000 ? 3600 * 1000 : (int)((left + 999999) / 1000000);
@@ -242,7 +194,7 @@ static enum link_result look_for_bytes(struct link *link) {
 enum link_result link_wait_bytes(struct link *link, int64_t deadline) {
     int64_t start = 0;
     if (deadline != LINK_AT_ONCE) {
-        start = link_now();
+        start = patience_clock();
         link_disarm(link);
         if (spin(link, &link->receiving, 0, start, deadline))
             return LINK_READY;
@@ -261,7 +213,7 @@ enum link_result link_wait_bytes(struct link *link, int64_t deadline) {
         enum link_result slept = sleep_in(link, link->in_set, deadline);
         if (slept != LINK_READY)
             return slept;
-        learn(&link->receiving, start);
+        patience_slept(&link->receiving, start);
     }
 }
 
@@ -280,7 +232,7 @@ enum link_result link_wait_space(struct link *link, const struct ring_outgoing *
     uint64_t wanted = ring_wanted(&link->writer, message);
     int64_t start = 0;
     if (deadline != LINK_AT_ONCE) {
-        start = link_now();
+        start = patience_clock();
         if (spin(link, &link->sending, wanted, start, deadline))
             return LINK_READY;
     }
@@ -297,6 +249,6 @@ enum link_result link_wait_space(struct link *link, const struct ring_outgoing *
             atomic_store_explicit(&link->writer.control->writer, RING_AWAKE, memory_order_relaxed);
             return found != LINK_AGAIN ? found : slept;
         }
-        learn(&link->sending, start);
+        patience_slept(&link->sending, start);
     }
 }

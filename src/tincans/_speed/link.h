@@ -12,6 +12,7 @@
 #ifndef TINCANS_LINK_H
 #define TINCANS_LINK_H
 
+#include "patience.h"
 #include "segment.h"
 
 #define LINK_AT_ONCE ((int64_t)0)
@@ -26,14 +27,6 @@ enum link_result {
     LINK_BROKEN, /* the other end wrote something impossible */
     LINK_INTERRUPTED,
     LINK_FAILED, /* see errno */
-};
-
-/* How long to spin before the next sleep: longer when it paid, shorter when it did not. */
-struct patience {
-    int64_t most; /* nanoseconds; 0: never spin */
-    int64_t now;
-    int short_sleeps; /* sleeps that a full spin would have saved, */
-    int trial;        /* and after how many of them to try one */
 };
 
 struct link {
@@ -52,14 +45,8 @@ struct link {
     _Atomic bool gone;
 };
 
-/* Monotonic nanoseconds. */
-int64_t link_now(void);
-/* Whether this program may run on one CPU only, so that spinning only keeps the other side from working. */
-bool link_has_one_cpu(void);
-
 /* Takes over the segment, the descriptors and `side` (0: the connecting one). -1: errno, everything released. */
 int link_open(struct link *link, struct segment segment, const int bells[2], int socket, int side, int64_t spin);
-void link_set_spin(struct link *link, int64_t nanoseconds);
 /* Wakes whoever waits here and there. With `tell` false, only this process's share ends (a forked child). */
 void link_close(struct link *link, bool tell);
 /* Releases memory and descriptors; nobody may be inside. */
@@ -73,7 +60,7 @@ enum link_result link_wait_space(struct link *link, const struct ring_outgoing *
 enum link_result link_wait_bytes(struct link *link, int64_t deadline);
 /* A short look of `rounds` pauses, for callers who hold a lock that they should not hold for long; none at all when
  * spinning has not paid lately. */
-bool link_glance(const struct link *link, int rounds);
+bool link_glance(struct link *link, int rounds);
 /* We are awake: the writer need not ring. */
 void link_disarm(struct link *link);
 /* Tells the writer how far we read, and wakes it when it waits for that. */

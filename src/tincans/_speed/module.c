@@ -39,7 +39,7 @@ int64_t limit_deadline(struct limit *limit) {
     if (limit->nanoseconds == LINK_AT_ONCE || limit->nanoseconds == LINK_FOREVER)
         return limit->nanoseconds;
     if (limit->deadline < 0)
-        limit->deadline = link_now() + limit->nanoseconds;
+        limit->deadline = patience_clock() + limit->nanoseconds;
     return limit->deadline;
 }
 
@@ -68,6 +68,9 @@ static int execute(PyObject *module) {
     pthread_once(&once, watch_forks);
     struct module_state *state = PyModule_GetState(module);
     state->ring_type = (PyTypeObject *)PyType_FromModuleAndSpec(module, &ring_type_spec, NULL);
+    state->patience_type = (PyTypeObject *)PyType_FromModuleAndSpec(module, &patience_type_spec, NULL);
+    if (state->patience_type == NULL || PyModule_AddType(module, state->patience_type) < 0)
+        return -1;
     if (state->ring_type == NULL || PyModule_AddType(module, state->ring_type) < 0 || load_errors(state) < 0)
         return -1;
     return PyModule_AddFunctions(module, descriptor_functions);
@@ -76,6 +79,7 @@ static int execute(PyObject *module) {
 static int traverse(PyObject *module, visitproc visit, void *arg) {
     struct module_state *state = PyModule_GetState(module);
     Py_VISIT(state->ring_type);
+    Py_VISIT(state->patience_type);
     Py_VISIT(state->error);
     Py_VISIT(state->disconnected);
     Py_VISIT(state->closed);
@@ -88,6 +92,7 @@ static int traverse(PyObject *module, visitproc visit, void *arg) {
 static int clear(PyObject *module) {
     struct module_state *state = PyModule_GetState(module);
     Py_CLEAR(state->ring_type);
+    Py_CLEAR(state->patience_type);
     Py_CLEAR(state->error);
     Py_CLEAR(state->disconnected);
     Py_CLEAR(state->closed);

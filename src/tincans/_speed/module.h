@@ -13,6 +13,7 @@
 
 struct module_state {
     PyTypeObject *ring_type;
+    PyTypeObject *patience_type;
     PyObject *error, *disconnected, *closed, *protocol, *too_large, *unsendable; /* classes of tincans.errors */
 };
 
@@ -33,6 +34,7 @@ unsigned module_process(void);
 
 struct module_state *module_state_of(PyObject *ring);
 extern PyType_Spec ring_type_spec;
+extern PyType_Spec patience_type_spec;
 extern PyMethodDef descriptor_functions[];
 
 #endif

@@ -1,0 +1,64 @@
+/* Learning for patience.h.
+ *
+ * Rules of this file
+ * - No lock and no waiting: a few numbers about the past.
+ */
+#define _GNU_SOURCE
+#include "patience.h"
+
+#include <sched.h>
+#include <time.h>
+
+/* Never spin less than most / 32 (1.5 us of 50): about what it costs to find out that the other side answers fast. */
+#define LEAST_SHARE 32
+/* After so many sleeps that turned out short, try one full spin: it may pay again. Trials that fail, because both
+ * programs share a CPU and spinning holds up the other one, become rarer up to the second number. */
+#define SLEEPS_BEFORE_TRIAL 8
+#define MOST_SLEEPS_BEFORE_TRIAL 1024
+
+static int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
+
+int64_t patience_clock(void) {
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return (int64_t)time.tv_sec * 1000000000 + time.tv_nsec;
+}
+
+static bool has_one_cpu(void) {
+    cpu_set_t allowed;
+    /* Fails on machines with more than 1024 CPUs, which have more than one. */
+    return sched_getaffinity(0, sizeof allowed, &allowed) == 0 && CPU_COUNT(&allowed) == 1;
+}
+
+void patience_set(struct patience *patience, int64_t most) {
+    patience->most = patience->now = has_one_cpu() ? 0 : most;
+    patience->short_sleeps = 0;
+    patience->trial = SLEEPS_BEFORE_TRIAL;
+}
+
+bool patience_is_high(struct patience *patience) { return patience->now > patience->most / LEAST_SHARE; }
+
+int64_t patience_until(struct patience *patience, int64_t start, int64_t deadline) {
+    return smaller(start + patience->now, deadline);
+}
+
+void patience_paid(struct patience *patience) {
+    patience->now = smaller(patience->now * 2, patience->most);
+    patience->trial = SLEEPS_BEFORE_TRIAL;
+}
+
+void patience_failed(struct patience *patience) {
+    int64_t least = patience->most / LEAST_SHARE, half = patience->now / 2;
+    if (patience->now == patience->most)
+        patience->trial = (int)smaller(2 * patience->trial, MOST_SLEEPS_BEFORE_TRIAL);
+    patience->now = half > least ? half : least;
+}
+
+void patience_slept(struct patience *patience, int64_t start) {
+    if (patience->now == patience->most || patience_clock() - start >= patience->most)
+        return;
+    if (++patience->short_sleeps >= patience->trial) {
+        patience->short_sleeps = 0;
+        patience->now = patience->most;
+    }
+}

@@ -1,0 +1,43 @@
+/* How long to spin before the next sleep: longer while it pays, hardly at all when it does not.
+ *
+ * Rules of this file
+ * - Spinning saves the cost of sleeping and waking when the answer comes soon; on a CPU that both programs share it
+ *   keeps the answer from coming. Nobody can tell beforehand, so each wait teaches the next one.
+ * - Fields are atomic so that two threads may share one; nothing depends on their being exact.
+ */
+#ifndef TINCANS_PATIENCE_H
+#define TINCANS_PATIENCE_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+struct patience {
+    _Atomic int64_t most; /* nanoseconds; 0: never spin */
+    _Atomic int64_t now;
+    _Atomic int short_sleeps; /* sleeps that a full spin would have saved, */
+    _Atomic int trial;        /* and after how many of them to try one */
+};
+
+/* Monotonic nanoseconds. */
+int64_t patience_clock(void);
+/* Starts anew with `most` nanoseconds, or 0 when this program may run on one CPU only. */
+void patience_set(struct patience *patience, int64_t most);
+/* Whether spinning paid lately. */
+bool patience_is_high(struct patience *patience);
+/* When to stop spinning that began at `start`. */
+int64_t patience_until(struct patience *patience, int64_t start, int64_t deadline);
+void patience_paid(struct patience *patience);
+void patience_failed(struct patience *patience);
+/* After a sleep that ended with news: `start` is when the whole wait began. */
+void patience_slept(struct patience *patience, int64_t start);
+
+static inline void patience_pause(void) {
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("isb");
+#endif
+}
+
+#endif
