@@ -335,8 +335,10 @@ class ByteStream:
         reader.feed(data)
 
     def _wait_at_most(self, seconds: float) -> None:
-        """Have the kernel wait `seconds`, and remember which other waits this serves as well (not later than
-        _TOLERANCE, and not so early that it would wake in vain often)."""
+        """Have the kernel wait, and remember which other waits this serves as well: not later than _TOLERANCE, and not
+        so early that it would wake in vain often. A long wait is begun shorter, so as to serve its neighbours too."""
+        if 1 < seconds < _FOR_EVER:
+            seconds *= 0.75
         self._set_timeout(None if seconds == _FOR_EVER else seconds)
         self._low, self._high = seconds - _TOLERANCE, seconds * 2
 

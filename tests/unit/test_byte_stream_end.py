@@ -1,0 +1,177 @@
+"""The end of a connection over a socket pair: death, garbage, closing, forking."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator
+
+import pytest
+from patience import PATIENCE, in_thread, wait_until
+
+from tincans.core.framing import FRAMES
+from tincans.errors import ClosedError, DisconnectedError, ProtocolError
+from tincans.toolkit.byte_stream import ByteStream
+
+Pair = tuple[ByteStream, ByteStream]
+
+
+@pytest.fixture
+def pair() -> Iterator[Pair]:
+    here, there = (ByteStream(end, FRAMES) for end in socket.socketpair())
+    yield here, there
+    here.close()
+    there.close()
+
+
+@pytest.fixture
+def raw() -> Iterator[tuple[ByteStream, socket.socket]]:
+    """A connection, and the bare socket at its other end."""
+    here, there = socket.socketpair()
+    connection = ByteStream(here, FRAMES)
+    yield connection, there
+    connection.close()
+    there.close()
+
+
+def test_messages_that_came_before_the_end_are_handed_out_first(pair: Pair) -> None:
+    for number in range(3):
+        pair[0].send([b"%d" % number], timeout=1)
+    pair[0].close()
+    assert [pair[1].receive(timeout=1) for _ in range(3)] == [[b"0"], [b"1"], [b"2"]]
+    for _ in range(2):
+        with pytest.raises(DisconnectedError):
+            pair[1].receive(timeout=1)
+
+
+def test_messages_are_handed_out_even_when_the_other_end_left_ours_unread(pair: Pair) -> None:
+    pair[1].send([b"never received"], timeout=1)
+    pair[0].send([b"farewell"], timeout=1)
+    pair[0].close()
+    with pytest.raises(DisconnectedError) as refusal:
+        pair[1].send([b"too late"], timeout=1)
+    assert refusal.value.outcome == "not_sent"
+    assert pair[1].receive(timeout=1) == [b"farewell"]
+    with pytest.raises(DisconnectedError):
+        pair[1].receive(timeout=1)
+
+
+def test_the_death_of_the_other_end_wakes_a_waiting_receive(pair: Pair) -> None:
+    waiting = in_thread(lambda: pair[1].receive(timeout=None))
+    wait_until(lambda: pair[1]._receiving)
+    pair[0].close()
+    with pytest.raises(DisconnectedError):
+        waiting.result(PATIENCE)
+
+
+def test_the_death_of_the_other_end_wakes_a_clogged_send(pair: Pair) -> None:
+    waiting = in_thread(lambda: pair[0].send([b"", b"x" * 5_000_000], timeout=None))
+    wait_until(lambda: pair[1].receive(timeout=0) is None and pair[0]._sending)
+    pair[1].close()
+    with pytest.raises(DisconnectedError):
+        waiting.result(PATIENCE)
+
+
+def test_an_end_in_the_middle_of_a_message_says_so(raw: tuple[ByteStream, socket.socket]) -> None:
+    connection, other = raw
+    other.sendall(FRAMES.encode([b"whole"])[0] + FRAMES.encode([b"torn"])[0][:-1])
+    other.close()
+    assert connection.receive(timeout=1) == [b"whole"]
+    with pytest.raises(DisconnectedError, match="middle of a message"):
+        connection.receive(timeout=1)
+
+
+def test_garbage_is_a_protocol_error_from_then_on(raw: tuple[ByteStream, socket.socket]) -> None:
+    connection, other = raw
+    other.sendall(FRAMES.encode([b"fine"])[0] + b"GET / HTTP/1.1\r\n\r\n")
+    assert connection.receive(timeout=1) == [b"fine"]
+    for _ in range(2):
+        with pytest.raises(ProtocolError):
+            connection.receive(timeout=1)
+
+
+def test_after_garbage_the_sender_of_it_is_cut(raw: tuple[ByteStream, socket.socket]) -> None:
+    connection, other = raw
+    other.sendall(b"garbage, garbage")
+    with pytest.raises(ProtocolError):
+        connection.receive(timeout=1)
+    other.settimeout(PATIENCE)
+    assert other.recv(10) == b""
+
+
+def test_closing_wakes_a_waiting_receive(pair: Pair) -> None:
+    waiting = in_thread(lambda: pair[0].receive(timeout=None))
+    wait_until(lambda: pair[0]._receiving)
+    pair[0].close()
+    with pytest.raises(ClosedError):
+        waiting.result(PATIENCE)
+
+
+def test_closing_wakes_a_clogged_send(pair: Pair) -> None:
+    waiting = in_thread(lambda: pair[0].send([b"", b"x" * 5_000_000], timeout=None))
+    wait_until(lambda: pair[0]._sending)
+    pair[0].close()
+    with pytest.raises(ClosedError):
+        waiting.result(PATIENCE)
+
+
+def test_the_descriptor_is_closed_only_when_nobody_is_inside(pair: Pair) -> None:
+    descriptor = pair[0].fileno()
+    assert descriptor is not None
+    waiting = in_thread(lambda: pair[0].receive(timeout=None))
+    wait_until(lambda: pair[0]._receiving)
+    pair[0].close()
+    assert isinstance(waiting.exception(PATIENCE), ClosedError)
+    with pytest.raises(OSError):
+        os.fstat(descriptor)
+
+
+def test_closing_twice_is_closing_once(pair: Pair) -> None:
+    pair[0].close()
+    pair[0].close()
+
+
+def test_every_use_after_close_is_a_closed_error(pair: Pair) -> None:
+    pair[0].close()
+    for use in (
+        lambda: pair[0].send([b"x"], timeout=1),
+        lambda: pair[0].send([b"x", b"y"], timeout=1),
+        lambda: pair[0].receive(timeout=1),
+        lambda: pair[0].receive(timeout=0),
+        lambda: pair[0].flush(timeout=1),
+        lambda: pair[0].fileno(),
+    ):
+        with pytest.raises(ClosedError):
+            use()
+
+
+def test_a_forked_child_letting_go_does_not_disturb_its_parent(pair: Pair) -> None:
+    child = os.fork()
+    if child == 0:
+        try:
+            pair[0].receive(timeout=1)
+        except ClosedError:
+            os._exit(7)
+        os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+    pair[0].send([b"still here"], timeout=1)
+    assert pair[1].receive(timeout=1) == [b"still here"]
+
+
+def test_the_end_is_seen_though_a_forked_child_lives(pair: Pair) -> None:
+    ready, leave = os.pipe(), os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.write(ready[1], b"x")
+        os.read(leave[0], 1)
+        os._exit(0)
+    os.read(ready[0], 1)
+    pair[0].close()
+    try:
+        with pytest.raises(DisconnectedError):
+            pair[1].receive(timeout=PATIENCE)
+    finally:
+        os.write(leave[1], b"x")
+        os.waitpid(child, 0)
+        for descriptor in (*ready, *leave):
+            os.close(descriptor)
