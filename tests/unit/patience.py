@@ -1,11 +1,15 @@
-"""Waiting in tests: for a condition or a thread's outcome, with a deadline and without sleeping for luck."""
+"""Waiting in tests, for a condition or a thread's outcome, with a deadline and without sleeping for luck; and a look
+at what is still open afterwards."""
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
+from pathlib import Path
 from time import monotonic
 from typing import Any
 
@@ -33,3 +37,13 @@ def wait_until(condition: Callable[[], bool]) -> None:
     while not condition():
         assert monotonic() < deadline, "waited in vain"
         os.sched_yield()
+
+
+def open_descriptors() -> set[str]:
+    """The descriptors of this program, each with what it is open on."""
+    gc.collect()
+    found = set()
+    for link in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # it was the listing's own
+            found.add(f"{link.name} {link.readlink()}")
+    return found

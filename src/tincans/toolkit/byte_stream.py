@@ -386,7 +386,7 @@ class ByteStream:
         """After garbage nothing on this stream can be believed: nobody shall wait for it any more."""
         if isinstance(error, ProtocolError) and not isinstance(self._ahead, ProtocolError):
             error.url = error.url or self._url
-            self._ahead = error
+            self._ahead = ProtocolError(str(error))  # without its traceback, which would hold on to buffers
             self._shut_down()
 
     def _too_slow(self, timeout: float | None) -> WaitTimeoutError:

@@ -100,6 +100,7 @@ class DescriptorPassing:
                     )
                 )
         except BaseException:
+            views.clear()
             _close(descriptors)
             raise
         return views
