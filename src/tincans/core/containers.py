@@ -15,7 +15,7 @@ from functools import lru_cache
 from itertools import chain
 from typing import Any
 
-from msgspec import UNSET
+from msgspec import UNSET, ValidationError
 
 from tincans.core.arrays import lower_buffer
 from tincans.core.scalars import lower_function, lower_stream
@@ -105,7 +105,9 @@ def _lower_pairs(value: Any, low: Lowering) -> Any:
 
 
 def rebuild_dict(payload: Any, up: Rebuilding) -> dict[Any, Any]:
-    return {key: item for key, item in elements(payload)}  # noqa: C416  (dict() would take a pair of any type)
+    if not _LIST.issuperset(map(type, elements(payload))):  # dict() would take a text of two letters for a pair
+        raise ValidationError("A marked dict does not consist of pairs.")
+    return dict(payload)
 
 
 def _looks_marked(value: Any, low: Lowering) -> bool:

@@ -2,10 +2,11 @@
 
 Rules of this file
 - No library is imported to send: a frame can only come from a program that has it. To rebuild one, its own
-  library (and pyarrow for Arrow and pandas) is imported, or MissingLibraryError says what to install.
+  library and pyarrow are imported, or MissingLibraryError says what to install.
 - Arrow carries no pickles: pyarrow older than 15 could be made to run code by a file, so it is refused.
-- What a stranger sent is checked in full before it is handed out: Arrow itself trusts offsets inside its buffers.
-  Compressed data and rows out of nothing are refused, for a small message must not turn into gigabytes.
+- What a stranger sent is read by pyarrow and checked in full before it is handed out: Arrow itself trusts offsets
+  inside its buffers, and polars' own reader ends the whole program over a damaged stream.
+- Compressed data and rows out of nothing are refused: a small message must not turn into gigabytes.
 """
 
 from __future__ import annotations
@@ -72,8 +73,9 @@ def lower_polars(value: Any, low: Lowering) -> Any:
 
 
 def _lower_polars(kind: str, frame: Any, low: Lowering, name: Any = None) -> Any:
-    if any("Object" in str(dtype) for dtype in frame.dtypes):  # polars would write their addresses
-        low.refuse("a polars column of Python objects cannot travel. Give its columns one simple type each")
+    kinds = " ".join(map(str, frame.dtypes))
+    if "Object" in kinds or "Int128" in kinds:  # polars would write addresses; Arrow has no integers of 128 bits
+        low.refuse("polars columns of Python objects or 128 bit integers cannot travel. Cast them to a simpler type")
     sink = BytesIO()
     try:
         frame.write_ipc_stream(sink)
@@ -89,10 +91,11 @@ def rebuild_table(payload: Any, up: Rebuilding) -> Any:
     kind, name, place = expect(payload, str, object, object)
     data = up.data(place)
     _refuse_compressed(data)
-    if kind in ("polars", "polars_series"):
-        frame = _read_polars(data)
-        return frame if kind == "polars" else _only_column(frame.get_columns()).alias(name)
     table = _read_arrow(data)
+    if kind == "polars":
+        return _to_polars(table)
+    if kind == "polars_series":
+        return _only_column(_to_polars(table).get_columns()).alias(name)
     if kind == "table":
         return table
     if kind == "pandas":
@@ -115,14 +118,10 @@ def _read_arrow(data: Any) -> Any:
     _check_age(arrow)
     with arrow.ipc.open_stream(arrow.py_buffer(data)) as reader:
         table = reader.read_all()
-    _check_rows(table.num_rows, data)
+    if table.num_rows > max(_FREE_ROWS, 8 * len(data)):
+        raise ValidationError(f"A table of {table.num_rows} rows in {len(data)} bytes is refused.")
     table.validate(full=True)
     return table
-
-
-def _check_rows(rows: int, data: Any) -> None:
-    if rows > max(_FREE_ROWS, 8 * len(data)):
-        raise ValidationError(f"A table of {rows} rows in {len(data)} bytes is refused.")
 
 
 def _refuse_compressed(data: Any) -> None:
@@ -185,16 +184,14 @@ def _only_batch(table: Any) -> Any:
     return batches[0] if batches else sys.modules["pyarrow"].RecordBatch.from_pylist([], schema=table.schema)
 
 
-def _read_polars(data: Any) -> Any:
+def _to_polars(table: Any) -> Any:
     polars = _find("polars", "the other program sent a polars frame")
     try:
-        frame = polars.read_ipc_stream(BytesIO(data))
+        return polars.from_arrow(table)
     except BaseException as error:  # a Rust panic is a BaseException
         if isinstance(error, KeyboardInterrupt | SystemExit):
             raise
-        raise ValidationError(f"The polars frame cannot be read: {error}") from None
-    _check_rows(frame.height, data)
-    return frame
+        raise ValidationError(f"The polars frame cannot be made: {error}") from None
 
 
 def _only_column(columns: list[Any]) -> Any:

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from operator import attrgetter
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
-from msgspec import UNSET, Raw, Struct, UnsetType
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from tincans.core.messages import (
     Cancel,
@@ -33,6 +33,7 @@ from tincans.core.messages import (
 )
 
 _NO_ARGS = Raw(b"[]")
+_NULL = Raw(b"null")
 
 
 class _Error(Struct):
@@ -54,10 +55,10 @@ _Greeting: Any = msgspec.defstruct(
 class _Line(Struct, forbid_unknown_fields=True):
     """Every key that a line may have."""
 
-    id: int = 0
+    id: Annotated[int, Meta(ge=0, le=2**63 - 1)] = 0
     call: str | UnsetType = UNSET
     args: Raw = _NO_ARGS
-    kwargs: Raw | None = None
+    kwargs: Raw | UnsetType = UNSET
     timeout: float | None = None
     key: str | None = None
     result: Raw | UnsetType = UNSET
@@ -171,7 +172,7 @@ def heard(text: Any, rich: bool) -> Message:
     if _telling(line).count(UNSET) != len(_TELLING) - 1:
         raise ValueError(f"an object needs exactly one of the keys {', '.join(_TELLING)}")
     if line.call is not UNSET:
-        kwargs = None if line.kwargs is None or bytes(line.kwargs) == b"null" else line.kwargs
+        kwargs = None if line.kwargs is UNSET or line.kwargs == _NULL else line.kwargs
         return Request(line.id, line.call, line.args, kwargs, line.timeout, line.key, rich)
     if line.result is not UNSET:
         return Reply(line.id, line.result, rich, line.stream)

@@ -69,6 +69,13 @@ def write(message: Message, low: Lowering) -> bytes:
     return msgspec.json.format(line, indent=-1) if b"\n" in line else line
 
 
+def _is_plain(message: Any) -> bool:
+    kind = type(message)
+    if kind is Request:
+        return _PLAIN.issuperset(map(type, message.args)) and not message.kwargs
+    return kind is Reply and type(message.value) in _PLAIN
+
+
 class JsonWire:
     """A contracts.Wire: JSON lines.
 
@@ -86,18 +93,11 @@ class JsonWire:
 
     def encode(self, message: Message, references: References | None = None) -> list[Buffer]:
         """One line, without its newline. UnsendableError with the path to a bad value."""
-        kind = type(message)
-        if kind is Reply and type(message.value) in _PLAIN:  # type: ignore[union-attr]
-            plain = True
-        elif kind is Request:
-            plain = _PLAIN.issuperset(map(type, message.args)) and not message.kwargs  # type: ignore[union-attr]
-        else:
-            plain = False
-        if plain:
-            try:
+        try:
+            if _is_plain(message):
                 return [_encode(said(message))]
-            except (OverflowError, ValueError):
-                pass
+        except (TypeError, ValueError):  # an odd text, too many digits, an undecoded body
+            pass
         return to_parts(message, FORM, references, write)
 
     def decode(self, parts: Parts) -> Message:

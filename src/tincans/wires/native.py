@@ -49,6 +49,7 @@ FACTS = Facts(
 _encode = Encoder().encode
 _PLAIN: Final = frozenset({NoneType, bool, int, float, str})
 _NO_NAMES = Raw(b"\x80")
+_NIL = Raw(b"\xc0")
 _BUILT_IN = (bytes, bytearray, memoryview)
 """What msgpack says itself: a text is no base64 here. (Of the rest, a text is the plain form.)"""
 
@@ -91,6 +92,18 @@ def _write(message: Message, low: Lowering) -> bytes:
     return _encode(message)
 
 
+def _is_plain(message: Any) -> bool:
+    kind = type(message)
+    if kind is Request:
+        names = message.kwargs
+        return _PLAIN.issuperset(map(type, message.args)) and (
+            not names or _PLAIN.issuperset(map(type, names.values()))
+        )
+    if kind is Reply or kind is Item or kind is Publication:
+        return type(message.value) in _PLAIN
+    return kind is not Failure
+
+
 class NativeWire:
     """A contracts.Wire: msgpack.
 
@@ -107,26 +120,19 @@ class NativeWire:
 
     def encode(self, message: Message, references: References | None = None) -> list[Buffer]:
         """The envelope, then the large buffers of its values. UnsendableError with the path to a bad value."""
-        kind = type(message)
-        if kind is Request:
-            plain = _PLAIN.issuperset(map(type, message.args)) and (  # type: ignore[union-attr]
-                not message.kwargs or _PLAIN.issuperset(map(type, message.kwargs.values()))  # type: ignore[union-attr]
-            )
-        elif kind is Reply or kind is Item or kind is Publication:
-            plain = type(message.value) in _PLAIN  # type: ignore[union-attr]
-        else:
-            plain = kind is not Failure
-        if plain:
-            try:
+        try:
+            if _is_plain(message):
                 return [_encode(message)]
-            except (OverflowError, ValueError):
-                pass
+        except (OverflowError, TypeError, ValueError):  # a large whole number, an odd text, an undecoded body
+            pass
         return to_parts(message, FORM, references, _write)
 
     def decode(self, parts: Parts) -> Message:
         """The message, its bodies as msgspec.Raw. ProtocolError for anything that is not one."""
         try:
             message = _envelope(parts[0])
+            if type(message) is Request and message.kwargs == _NIL:
+                message.kwargs = None
             if len(parts) > 1:
                 message.buffers = parts[1:]  # type: ignore[union-attr]
             return message
