@@ -7,7 +7,6 @@
 #include "exchange.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
@@ -145,65 +144,82 @@ static void states(uint64_t number) {
     free(data);
 }
 
-/* Our layout in everything but its size and seals. */
-static int memory_of(off_t size, int seals) {
-    uint64_t magic = SEGMENT_MAGIC;
-    int memory = memfd_create("hostile", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-    CHECK(memory >= 0 && pwrite(memory, &magic, 8, (off_t)offsetof(struct segment_header, magic)) == 8);
-    CHECK(ftruncate(memory, size) == 0 && (seals == 0 || fcntl(memory, F_ADD_SEALS, seals) == 0));
-    return memory;
+#define ALL_SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
+#define RIGHT_SIZE ((int64_t)(SEGMENT_HEADER + 2 * SEGMENT_MIN_CAPACITY))
+
+/* Memory that is wrong in one thing: its size, its seals, its magic, its kind. */
+static const struct {
+    int64_t size;
+    int seals;
+    unsigned flags;
+    bool foreign;
+} wrong_memory[] = {
+    {RIGHT_SIZE, 0, 0, false},
+    {RIGHT_SIZE, F_SEAL_SHRINK, 0, false},
+    {RIGHT_SIZE, F_SEAL_GROW | F_SEAL_SEAL, 0, false},
+    {RIGHT_SIZE, ALL_SEALS | F_SEAL_WRITE, 0, false},
+    {RIGHT_SIZE, ALL_SEALS | F_SEAL_FUTURE_WRITE, 0, false},
+    {0, ALL_SEALS, 0, false},
+    {1, ALL_SEALS, 0, false},
+    {(int64_t)SEGMENT_HEADER, ALL_SEALS, 0, false},
+    {RIGHT_SIZE - 1, ALL_SEALS, 0, false},
+    {RIGHT_SIZE + 1, ALL_SEALS, 0, false},
+    {RIGHT_SIZE + 4096, ALL_SEALS, 0, false}, /* not a power of two */
+    {(int64_t)1 << 45, ALL_SEALS, 0, false},
+    {RIGHT_SIZE, ALL_SEALS, 0, true},
+    {(int64_t)2 << 21, ALL_SEALS, MFD_HUGETLB, true},
+};
+#define COUNT(array) (sizeof(array) / sizeof *(array))
+
+static void refused(int descriptor) {
+    struct segment segment = {0};
+    enum segment_verdict verdict = segment_map(&segment, descriptor, 1 << 20);
+    CHECK(verdict != SEGMENT_OK && segment.header == NULL && segment_explain(verdict)[0] != 0);
+    CHECK(segment_check_bell(descriptor) != SEGMENT_OK);
+    if (descriptor >= 0)
+        close(descriptor);
 }
 
-static int foreign_memory(off_t size, unsigned flags, int seals) {
-    int memory = memfd_create("hostile", MFD_CLOEXEC | MFD_ALLOW_SEALING | flags);
-    if (memory >= 0 && ftruncate(memory, size) == 0) /* without huge pages there is nothing to refuse */
-        fcntl(memory, F_ADD_SEALS, seals);
-    return memory;
+static void refused_memory(void) {
+    for (size_t i = 0; i < COUNT(wrong_memory); i++) {
+        uint64_t magic = SEGMENT_MAGIC;
+        off_t at = (off_t)offsetof(struct segment_header, magic);
+        int memory = memfd_create("hostile", MFD_CLOEXEC | MFD_ALLOW_SEALING | wrong_memory[i].flags);
+        if (memory < 0 && wrong_memory[i].flags != 0) /* no huge pages here */
+            continue;
+        CHECK(memory >= 0 && (wrong_memory[i].foreign || pwrite(memory, &magic, 8, at) == 8));
+        CHECK(ftruncate(memory, wrong_memory[i].size) == 0);
+        CHECK(wrong_memory[i].seals == 0 || fcntl(memory, F_ADD_SEALS, wrong_memory[i].seals) == 0);
+        refused(memory);
+    }
 }
 
-/* Descriptors of every wrong kind; all but `good` of them must be refused, at once. */
-static void descriptors(void) {
-    int all = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL;
-    off_t right = (off_t)(SEGMENT_HEADER + 2 * SEGMENT_MIN_CAPACITY);
+/* Descriptors of every wrong kind; a careless write to the full pipe would hang. */
+static void refused_kinds(void) {
     int pipes[2], sockets[2];
     CHECK(pipe2(pipes, O_CLOEXEC) == 0 && socketpair(AF_UNIX, SOCK_STREAM, 0, sockets) == 0);
     fcntl(pipes[1], F_SETFL, O_NONBLOCK);
     while (write(pipes[1], pipes, 8) > 0)
-        ; /* a full pipe, blocking again: a careless ring of the bell would hang */
+        ;
     fcntl(pipes[1], F_SETFL, 0);
     int wrong[] = {
         -1,
-        9999,
         open("/dev/null", O_RDWR),
         open("/dev/zero", O_RDWR),
         open("/", O_RDONLY),
         open("/proc/self/exe", O_RDONLY),
-        pipes[0],
         pipes[1],
+        pipes[0],
         sockets[0],
+        sockets[1],
         epoll_create1(0),
         timerfd_create(CLOCK_MONOTONIC, 0),
-        memory_of(right, 0),
-        memory_of(right, F_SEAL_SHRINK),
-        memory_of(right, F_SEAL_GROW | F_SEAL_SEAL),
-        memory_of(right, all | F_SEAL_WRITE),
-        memory_of(right, all | F_SEAL_FUTURE_WRITE),
-        memory_of(0, all),
-        memory_of(1, all),
-        memory_of((off_t)SEGMENT_HEADER, all),
-        memory_of(right - 1, all),
-        memory_of(right + 1, all),
-        memory_of(right + 4096, all), /* not a power of two */
-        memory_of((off_t)1 << 45, all),
-        foreign_memory(right, 0, all),
-        foreign_memory((off_t)2 << 21, MFD_HUGETLB, all),
     };
-    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
-        struct segment segment = {0};
-        enum segment_verdict verdict = segment_map(&segment, wrong[i], 1 << 20);
-        CHECK(verdict != SEGMENT_OK && segment.header == NULL && segment_explain(verdict)[0] != 0);
-        CHECK(segment_check_bell(wrong[i]) != SEGMENT_OK);
-    }
+    for (size_t i = 0; i < COUNT(wrong); i++)
+        refused(wrong[i]);
+}
+
+static void accepted(void) {
     int good = segment_create(SEGMENT_MIN_CAPACITY), bell = segment_create_bell();
     struct segment segment;
     CHECK(segment_check_bell(good) != SEGMENT_OK && segment_check_bell(bell) == SEGMENT_OK);
@@ -211,10 +227,6 @@ static void descriptors(void) {
     CHECK(segment_map(&segment, good, SEGMENT_MIN_CAPACITY) == SEGMENT_OK);
     CHECK(ftruncate(good, 0) < 0 && errno == EPERM); /* the other side cannot pull it away */
     segment_unmap(&segment);
-    for (size_t i = 2; i < sizeof wrong / sizeof *wrong; i++)
-        if (wrong[i] >= 0)
-            close(wrong[i]);
-    close(sockets[1]);
     close(good);
     close(bell);
 }
@@ -247,7 +259,9 @@ int main(int count, char **values) {
     uint64_t number = argument(count, values, 1, 10000000);
     seed = argument(count, values, 2, 20240607);
     alarm(600);
-    descriptors();
+    refused_memory();
+    refused_kinds();
+    accepted();
     poisoned_bell();
     states(number);
     CHECK(broken > number / 10 && complete > number / 10); /* the states reach both the checks and the copying */

@@ -18,8 +18,9 @@ from tincans.errors import DisconnectedError, ProtocolError, WaitTimeoutError
 
 __all__ = ["CAPACITY", "LARGEST_CAPACITY", "SPIN", "Ring", "accept", "offer"]
 
-CAPACITY = 128 * 1024
-"""Bytes in each direction: messages up to half of it go whole, longer ones in pieces."""
+CAPACITY = 512 * 1024
+"""Bytes in each direction, taken from the kernel when first used. Messages up to half of it go whole, longer ones
+in pieces. Measured: messages of 16 to 300 KiB take twice as long through 128 KiB, small ones take the same."""
 LARGEST_CAPACITY = 16 * 1024 * 1024
 """What an accepting side maps at most on a stranger's word."""
 SPIN = 50e-6

@@ -121,30 +121,41 @@ static PyObject *ring_create(PyObject *type, PyObject *capacity) {
     return NULL;
 }
 
+static enum segment_verdict check_given(const int given[4], unsigned long long limit, struct segment *segment) {
+    enum segment_verdict verdict = segment_check_bell(given[1]);
+    if (verdict == SEGMENT_OK)
+        verdict = segment_check_bell(given[2]);
+    return verdict == SEGMENT_OK ? segment_map(segment, given[0], limit) : verdict;
+}
+
+/* Our own copies of the bells and the socket; all or none. */
+static int duplicate(const int given[4], int own[3]) {
+    for (int i = 0; i < 3; i++) {
+        own[i] = fcntl(given[i + 1], F_DUPFD_CLOEXEC, 0);
+        if (own[i] < 0) {
+            while (i-- > 0)
+                close(own[i]);
+            return -1;
+        }
+    }
+    return 0;
+}
+
 /* Checks and duplicates what the other side gave us, and opens the link. */
 static int open_ring(struct ring_object *ring, const int given[4], int side, unsigned long long limit) {
     struct module_state *state = module_state_of((PyObject *)ring);
     struct segment segment;
-    enum segment_verdict verdict = SEGMENT_OK;
-    for (int i = 1; i <= 2 && verdict == SEGMENT_OK; i++)
-        verdict = segment_check_bell(given[i]);
-    if (verdict == SEGMENT_OK)
-        verdict = segment_map(&segment, given[0], limit);
+    int own[3];
+    enum segment_verdict verdict = check_given(given, limit, &segment);
     if (verdict != SEGMENT_OK) {
         PyErr_Format(state->protocol, "The other program's half of the connection was refused: %s.",
                      segment_explain(verdict));
         return -1;
     }
-    int own[3];
-    for (int i = 0; i < 3; i++) {
-        own[i] = fcntl(given[i + 1], F_DUPFD_CLOEXEC, 0);
-        if (own[i] < 0) {
-            raise_errno(state, "A descriptor of the connection could not be duplicated");
-            segment_unmap(&segment);
-            while (i-- > 0)
-                close(own[i]);
-            return -1;
-        }
+    if (duplicate(given, own) < 0) {
+        raise_errno(state, "A descriptor of the connection could not be duplicated");
+        segment_unmap(&segment);
+        return -1;
     }
     if (link_open(&ring->link, segment, own, own[2], side, ring->spin) < 0)
         return raise_errno(state, "The connection could not be watched");
