@@ -24,7 +24,7 @@ CONNECT_TIMEOUT = 5.0
 C = TypeVar("C")
 
 
-class _Caller:
+class Caller:
     """`peer.call`: an attribute is a function of the other program; calling it with a name works too."""
 
     def __init__(self, how: Callable[..., Any], timeout: float | None) -> None:
@@ -58,11 +58,11 @@ class Peer(Generic[C]):
         self._channel = channel
         self._words = words
         self._timeout = timeout
-        self.call = cast(C, _Caller(channel.call, timeout))
+        self.call = cast(C, Caller(channel.call, timeout))
         """Call and wait: `peer.call.add(2, 5)` or `peer.call("add", 2, 5)`."""
-        self.start: Any = _Caller(channel.start, timeout)
+        self.start: Any = Caller(channel.start, timeout)
         """Call and get a Future at once: `peer.start.add(2, 5).result()`."""
-        self.notify: Any = _Caller(channel.notify, timeout)
+        self.notify: Any = Caller(channel.notify, timeout)
         """Call without an answer: `peer.notify.log("hello")`."""
 
     @property
@@ -77,7 +77,7 @@ class Peer(Generic[C]):
         """
         other: Peer[C] = Peer(self._channel, self._words, timeout)
         if idempotent:
-            other.call = cast(C, _Caller(self._channel.call_again, timeout))
+            other.call = cast(C, Caller(self._channel.call_again, timeout))
         return other
 
     def expose(self, function: Callable[..., Any] | None = None, **options: Any) -> Any:
@@ -163,7 +163,8 @@ class Peer(Generic[C]):
         return f"<Peer {self.url}>"
 
 
-def _check_needs(needs: Iterable[str], facts: Facts, url: str) -> None:
+def check_needs(needs: Iterable[str], facts: Facts, url: str) -> None:
+    """AddressError for words that are no verbs, UnsupportedError for a verb that does not work here."""
     wanted = frozenset(needs)
     unknown = wanted - set(VERBS)
     if unknown:
@@ -215,7 +216,7 @@ def connect(
     """
     address, transport, wire = resolve(url)
     facts = facts_of(transport, wire)
-    _check_needs(needs, facts, str(address))
+    check_needs(needs, facts, str(address))
     types: Mapping[str, Any] = {} if contract is None else read_contract(contract)
     reading = Reading(types, {cls.__name__: cls for cls in errors})
     address.settings(transport.options)

@@ -173,15 +173,28 @@ def serve(*urls: str, keep: str | Path | None = None, keys: Mapping[str, str] | 
 
     NameInUseError when a live program serves one of them already; AddressError; DeniedError.
     """
+    check_urls(urls)
+    path = None if keep is None else os.fspath(keep)
+    return Server(urls, Host(name=urls[0], keep=keep_of(path), keys=keys_by_name(keys)))
+
+
+def check_urls(urls: tuple[str, ...]) -> None:
+    """AddressError without any."""
     if not urls:
         raise AddressError("serve() needs at least one address, such as serve('alice').")
+
+
+def keep_of(path: str | None) -> Keep | None:
+    """The file that keeps queues and state, opened; None for no file."""
+    if path is None:
+        return None
     wire = find_wire("")
-    host = Host(
-        name=urls[0],
-        keep=None if keep is None else Keep(os.fspath(keep), encode=wire_encoder(wire), decode=wire_decoder(wire)),
-        keys=None if keys is None else {name: secret.encode() for name, secret in keys.items()},
-    )
-    return Server(urls, host)
+    return Keep(path, encode=wire_encoder(wire), decode=wire_decoder(wire))
+
+
+def keys_by_name(keys: Mapping[str, str] | None) -> dict[str, bytes] | None:
+    """Keys as the greeting wants them."""
+    return None if keys is None else {name: secret.encode() for name, secret in keys.items()}
 
 
 def wire_encoder(wire: Any) -> Callable[[Any], bytes]:

@@ -223,6 +223,14 @@ class State:
         change = self._values.get(key, timeout=self._timeout)
         return default if change is None else change.value
 
+    def set(self, key: str, value: Any) -> None:
+        """The same as `state[key] = value`."""
+        self[key] = value
+
+    def delete(self, key: str) -> bool:
+        """Take the key's value away; False when it had none."""
+        return self._values.delete(key, timeout=self._timeout)
+
     def watch(self, key: str) -> Messages:
         """Changes of one key as `Change`s (key, value, version, deleted); the present value comes first."""
         return Messages(self._values.watch(key, timeout=self._timeout))

@@ -120,7 +120,8 @@ class HubService:
     def cancel(self, ticket: Hashable) -> None:
         """The ticket's owner waits no longer."""
         with self._lock:
-            self._settle(lambda now: self.hub.cancel(ticket, now))
+            if not self._closed:
+                self._settle(lambda now: self.hub.cancel(ticket, now))
 
     def gone(self, owner: Hashable) -> None:
         """A connection ended: its locks, leases, waits and subscriptions end with it."""

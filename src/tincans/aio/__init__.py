@@ -1,0 +1,81 @@
+"""The async face: the same names as `tincans`, with `await`, `async for` and `async with`.
+
+    async with tincans.aio.connect("alice") as alice:        alice = await tincans.aio.serve("alice")
+        print(await alice.call.add(2, 5))                    @alice.expose
+        async for n in await alice.call.count(10):           async def add(a: int, b: int) -> int: ...
+            print(n)                                         await alice.run()
+
+Connections are received from on the event loop itself, with no thread in between, where they have a descriptor.
+"""
+
+from tincans.aio.peer import Peer, connect
+from tincans.aio.server import Server, serve
+from tincans.aio.verbs import Flag, Job, Lock, Messages, Queue, State
+from tincans.contracts import Change, Note
+from tincans.errors import (
+    AddressError,
+    ArgumentError,
+    CallCancelledError,
+    CallTimeoutError,
+    ClosedError,
+    DeniedError,
+    DisconnectedError,
+    FullError,
+    LeaseLostError,
+    MissingLibraryError,
+    NameInUseError,
+    NotExposedError,
+    ProtocolError,
+    RemoteError,
+    ResultError,
+    TincansError,
+    TooLargeError,
+    UnreachableError,
+    UnsendableError,
+    UnsupportedError,
+    VersionError,
+    WaitTimeoutError,
+)
+from tincans.finder import methods
+from tincans.pump.execution import caller
+from tincans.version import VERSION as __version__
+
+__all__ = [
+    "AddressError",
+    "ArgumentError",
+    "CallCancelledError",
+    "CallTimeoutError",
+    "Change",
+    "ClosedError",
+    "DeniedError",
+    "DisconnectedError",
+    "Flag",
+    "FullError",
+    "Job",
+    "LeaseLostError",
+    "Lock",
+    "Messages",
+    "MissingLibraryError",
+    "NameInUseError",
+    "NotExposedError",
+    "Note",
+    "Peer",
+    "ProtocolError",
+    "Queue",
+    "RemoteError",
+    "ResultError",
+    "Server",
+    "State",
+    "TincansError",
+    "TooLargeError",
+    "UnreachableError",
+    "UnsendableError",
+    "UnsupportedError",
+    "VersionError",
+    "WaitTimeoutError",
+    "__version__",
+    "caller",
+    "connect",
+    "methods",
+    "serve",
+]

@@ -1,0 +1,162 @@
+"""Running the other side's requests on an event loop: async functions on the loop, plain ones on threads.
+
+Rules of this file
+- An async function is a task of its own; a slow one holds up nobody. A plain function runs on one of the pump's
+  threads, so that it may block.
+- Whatever the function does (return, raise, yield, await), exactly one answer goes back, or none to a notify.
+- A Cancel from the caller cancels the task.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import inspect
+import sys
+from collections.abc import Awaitable, Callable
+from typing import Any, cast
+
+from tincans.aio.background import LoopBackground, on_loop
+from tincans.aio.flows import send_out
+from tincans.aio.link import AsyncLink
+from tincans.core.dispatch import Dispatcher, Exposed
+from tincans.core.messages import Reply, Request
+from tincans.core.signature import is_async
+from tincans.errors import CallCancelledError
+from tincans.pump.execution import ANSWER_TIMEOUT, UNCANCELLABLE, Executor, Running, calling_now
+from tincans.pump.link import Link
+from tincans.pump.references import CALL_BACK
+
+
+class AsyncExecutor(Executor):
+    """Runs requests with the functions of one dispatcher. `execute` is called on the loop."""
+
+    def __init__(self, dispatcher: Dispatcher, background: LoopBackground) -> None:
+        super().__init__(dispatcher)
+        self.jobs = 0
+        self._background = background
+        self._on_loop: dict[Exposed, bool] = {}
+
+    def execute(self, link: Link, request: Request[Any]) -> None:
+        """Run one request and answer it; never raises."""
+        assert isinstance(link, AsyncLink)
+        try:
+            name = request.name
+            if name.startswith(CALL_BACK):
+                function = self.function_to_call_back(link, request)
+                if belongs_on_loop(function):
+                    args, kwargs = self.plain_arguments(link, request)
+                    self._begin(link, request, function, args, kwargs)
+                    return
+            else:
+                exposed = self.dispatcher.find(name)
+                on_loop = self._on_loop.get(exposed)
+                if on_loop is None:
+                    on_loop = self._on_loop[exposed] = belongs_on_loop(exposed.function)
+                if on_loop:
+                    self._run_on_loop(link, request, exposed)
+                    return
+        except Exception as error:
+            self._fail(link, request.id, error)
+            return
+        self.jobs += 1
+        self._background.submit(lambda: self._run_in_thread(link, request))
+
+    def _run_on_loop(self, link: AsyncLink, request: Request[Any], exposed: Exposed) -> None:
+        args, kwargs = exposed.arguments(link.wire, request, link.references)
+        if request.key is not None and (known := self.journal.find(request.key)) is not None:
+            link.reply(Reply(request.id, known[0]), timeout=ANSWER_TIMEOUT)
+            return
+        self._begin(link, request, exposed.function, args, kwargs)
+
+    def _run_in_thread(self, link: AsyncLink, request: Request[Any]) -> None:
+        try:
+            super().execute(link, request)
+        finally:
+            on_loop(link.loop, self._ended)
+
+    def _ended(self, *_: object) -> None:
+        self.jobs -= 1
+
+    # -- on the loop -------------------------------------------------------------------------------------------------
+
+    def _begin(
+        self, link: AsyncLink, request: Request[Any], function: Callable[..., Any], args: Any, kwargs: Any
+    ) -> None:
+        if request.id:
+            link.session.running[request.id] = UNCANCELLABLE
+        result = function(*args, **kwargs)
+        if hasattr(result, "__await__"):
+            self._await(link, request, result)
+        else:
+            self._answer(link, request, result)
+
+    def _await(self, link: Link, request: Request[Any], coroutine: Any) -> None:
+        """Also from a thread, for a plain function that returned something to await."""
+        assert isinstance(link, AsyncLink)
+        on_loop(link.loop, self._start, link, request, coroutine)
+
+    def _start(self, link: AsyncLink, request: Request[Any], awaitable: Awaitable[Any]) -> None:
+        self.jobs += 1
+        task = eager_task(link.loop, self._serve(link, request, awaitable))
+        if task.done():
+            self._ended()
+            return
+        self._background.hold(task)
+        task.add_done_callback(self._ended)
+        if request.id and request.id in link.session.running:
+            link.session.running[request.id] = Running(cast("Callable[[], None]", task.cancel))
+
+    async def _serve(self, link: AsyncLink, request: Request[Any], awaitable: Awaitable[Any]) -> None:
+        calling_now.set((link, request))
+        try:
+            result = await awaitable
+        except asyncio.CancelledError:
+            self._fail(link, request.id, CallCancelledError("The call was cancelled in the serving program."))
+            raise
+        except Exception as error:
+            self._fail(link, request.id, error)
+        else:
+            self._answer_safely(link, request, result)
+
+    def _stream(self, link: Link, request: Request[Any], result: Any) -> None:
+        if not hasattr(result, "__anext__"):
+            super()._stream(link, request, result)
+            return
+        assert isinstance(link, AsyncLink)
+        on_loop(link.loop, self._stream_out, link, request, result)
+
+    def _stream_out(self, link: AsyncLink, request: Request[Any], result: Any) -> None:
+        id = request.id
+        if id == 0 or link.session.running.pop(id, None) is None:
+            self._background.run(result.aclose())
+            return
+        context = contextvars.copy_context()
+        context.run(calling_now.set, (link, request))
+        link.post(Reply(id, None, stream=True))
+        context.run(send_out, link, id, result)
+
+
+def belongs_on_loop(function: Callable[..., Any]) -> bool:
+    """Whether a function is async (also an async generator), and so runs on the loop.
+
+    >>> async def later(): ...
+    >>> belongs_on_loop(later), belongs_on_loop(len)
+    (True, False)
+    """
+    return is_async(function) or any(
+        map(inspect.isasyncgenfunction, (function, getattr(function, "__call__", None)))  # noqa: B004
+    )
+
+
+if sys.version_info >= (3, 12):
+
+    def eager_task(loop: asyncio.AbstractEventLoop, coroutine: Any) -> asyncio.Task[Any]:
+        """A task whose first step is taken at once: a function that never waits is done without a turn of the loop."""
+        return asyncio.Task(coroutine, loop=loop, context=contextvars.copy_context(), eager_start=True)
+
+else:
+
+    def eager_task(loop: asyncio.AbstractEventLoop, coroutine: Any) -> asyncio.Task[Any]:
+        """A task; its first step is taken at the loop's next turn."""
+        return loop.create_task(coroutine, context=contextvars.copy_context())

@@ -1,0 +1,255 @@
+"""One live connection on an event loop: the loop receives, tasks wait.
+
+Rules of this file
+- Receiving, handling and sending happen on the loop, with no thread in between where the connection has a descriptor.
+- What a message means is the pump's Link; only who reads, who waits and how to send is different here.
+- Threads (those that run plain functions) may use `send`, `post`, `reply` and `wait` as in the sync face: what they
+  say is handed to the loop.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import logging
+import time
+from asyncio import _get_running_loop as running_loop
+from collections import deque
+
+from tincans.aio.background import LoopBackground, on_loop
+from tincans.aio.flows import AsyncIncoming
+from tincans.aio.outbox import STRING_ERRORS, Entry, Outbox, too_large
+from tincans.aio.references import AsyncReferences
+from tincans.contracts import Buffer, Connection, Wire
+from tincans.core.messages import Message
+from tincans.errors import ProtocolError, TincansError
+from tincans.pump.link import Link, Owner
+from tincans.pump.reactor import spawn
+from tincans.pump.waiter import Waiter
+from tincans.toolkit.descriptor_writer import size
+
+AT_ONCE = 64
+"""Messages handled before other tasks get their turn."""
+
+SWEEP_AFTER = 1024
+log = logging.getLogger("tincans")
+
+
+class AsyncLink(Link):
+    """A connection, its session, and the tasks that meet there."""
+
+    def __init__(
+        self, connection: Connection, wire: Wire, owner: Owner, background: LoopBackground, *, connecting: bool
+    ) -> None:
+        super().__init__(connection, wire, owner, background, connecting=connecting)
+        self.loop = background.loop
+        self.tasks = background
+        self.references = AsyncReferences(self)
+        self.outbox = Outbox(self, self._fd)
+        self._accepting = not connecting
+        self._handed: deque[list[Buffer]] = deque()
+        self._watched = False
+        self._paused = False
+
+    def on_loop(self) -> bool:
+        """Whether the caller runs on this link's loop."""
+        return running_loop() is self.loop
+
+    # -- sending -------------------------------------------------------------------------------------------------
+
+    def put_out(self, message: Message) -> Entry | None:
+        """Send if possible: None when it has left, else its entry in the outbox. On the loop only.
+
+        DisconnectedError or ClosedError (nothing was sent), UnsendableError, TooLargeError.
+        """
+        return self._put_out(self.wire.encode(message, self.references))
+
+    def _put_out(self, parts: list[Buffer]) -> Entry | None:
+        if self.dead is not None:
+            raise self._gone("not_sent")
+        if self._handed:
+            self._post_handed()
+        try:
+            return self.outbox.add(parts)
+        except STRING_ERRORS as error:
+            self.lost(error)
+            raise self._gone("not_sent") from error
+
+    async def send_on_loop(self, message: Message, *, timeout: float | None) -> None:
+        """Send and wait until it has left; WaitTimeoutError when nothing of it has within `timeout`."""
+        entry = self.put_out(message)
+        if entry is not None:
+            await self.outbox.left(entry, timeout)
+
+    def send_parts(self, parts: list[Buffer], *, timeout: float | None) -> None:
+        """From a thread: blocks until it has left. On the loop: like `post`, but says what is wrong."""
+        if self.on_loop():
+            self._put_out(parts)
+            return
+        handed: concurrent.futures.Future[None] = concurrent.futures.Future()
+        on_loop(self.loop, lambda: self.tasks.run(self._send_for(parts, timeout, handed)))
+        handed.result(None if timeout is None else timeout + 1.0)
+
+    async def _send_for(
+        self, parts: list[Buffer], timeout: float | None, handed: concurrent.futures.Future[None]
+    ) -> None:
+        try:
+            entry = self._put_out(parts)
+            if entry is not None:
+                await self.outbox.left(entry, timeout)
+        except BaseException as error:
+            handed.set_exception(error)
+        else:
+            handed.set_result(None)
+
+    def post_parts(self, parts: list[Buffer]) -> None:
+        if len(parts) != 1 or len(parts[0]) > self.connection.max_message:
+            total = size(parts)
+            if total > self.connection.max_message:
+                raise too_large(total, self.connection.max_message)
+        if self.on_loop() and not self._handed:
+            self._post_now(parts)
+        else:  # in the order in which threads and tasks say it
+            self._handed.append(parts)
+            on_loop(self.loop, self._post_handed)
+
+    def _post_handed(self) -> None:
+        while self._handed:
+            self._post_now(self._handed.popleft())
+
+    def _post_now(self, parts: list[Buffer]) -> None:
+        if self.dead is None:
+            try:
+                self.outbox.add(parts)
+            except TincansError as error:
+                self.lost(error)
+
+    def reply(self, message: Message, *, timeout: float | None) -> None:
+        self.post_parts(self.wire.encode(message, self.references))
+
+    def has_unsent(self) -> bool:
+        return self.dead is None and self.outbox.busy
+
+    # -- receiving -------------------------------------------------------------------------------------------------
+
+    def rest(self) -> bool:
+        """Begin to receive."""
+        if not self._watched and self.dead is None:
+            self._watched = True
+            if self._fd is None:
+                spawn(self._receive_for_ever, "tincans-reader")
+            else:
+                self.loop.add_reader(self._fd, self.ready)
+                if self.connection.pending():
+                    self.loop.call_soon(self.ready)
+        return True
+
+    def ready(self) -> None:
+        """There is something to receive."""
+        receive = self.connection.receive
+        try:
+            for _ in range(AT_ONCE):
+                if self.dead is not None or self._paused:
+                    return
+                parts = receive(timeout=0)
+                if parts is None:
+                    return
+                request = self._take(parts, True)
+                if request is not None:
+                    self.owner.execute(self, request)
+            if self.connection.pending():
+                self.loop.call_soon(self.ready)
+        except TincansError as error:
+            self.lost(error)
+        except Exception as error:  # a fault of ours must not leave a link that is read no more
+            log.exception("A message could not be handled; its connection is closed. Please report this.")
+            self.lost(ProtocolError(f"A message could not be handled: {error!r}"))
+
+    def _receive_for_ever(self) -> None:
+        """A thread's work, for a connection without a descriptor."""
+        count = 0
+        while self.dead is None:
+            try:
+                parts = self.connection.receive(timeout=None)
+            except TincansError as error:
+                on_loop(self.loop, self.lost, error)
+                return
+            on_loop(self.loop, self._receive_one, parts)
+            count += 1
+            if count % AT_ONCE == 0 and not self._loop_has_caught_up():
+                return
+
+    def _loop_has_caught_up(self) -> bool:
+        caught_up: concurrent.futures.Future[None] = concurrent.futures.Future()
+        try:
+            self.loop.call_soon_threadsafe(caught_up.set_result, None)
+        except RuntimeError:
+            return False  # the loop is closed
+        caught_up.result()
+        return True
+
+    def _receive_one(self, parts: list[Buffer] | None) -> None:
+        if parts is None or self.dead is not None:
+            return
+        try:
+            request = self._take(parts, True)
+            if request is not None:
+                self.owner.execute(self, request)
+        except TincansError as error:
+            self.lost(error)
+
+    def pause(self) -> None:
+        """Receive nothing until the outbox is empty. Only the accepting side, so that never both sides wait."""
+        if self._accepting and self._fd is not None and not self._paused:
+            self._paused = True
+            self.loop.remove_reader(self._fd)
+
+    def resume(self) -> None:
+        if self._paused and self.dead is None and self._fd is not None:
+            self._paused = False
+            self.loop.add_reader(self._fd, self.ready)
+            self.loop.call_soon(self.ready)
+
+    def hand_over(self) -> None:
+        """The loop reads on in any case."""
+
+    def probe(self) -> None:
+        """The loop looks all the time."""
+
+    # -- waiting -----------------------------------------------------------------------------------------------------
+
+    def new_inlet(self, id: int) -> AsyncIncoming:
+        return AsyncIncoming(self, id)
+
+    def wait(self, waiter: Waiter, timeout: float | None) -> bool:
+        """From a thread: sleep until `waiter.done`. False when the time is up."""
+        deadline = None if timeout is None else time.monotonic() + timeout
+        waiter.prepare_to_sleep()
+        while not waiter.done:
+            left = None if deadline is None else deadline - time.monotonic()
+            if left is not None and left <= 0:
+                return False
+            waiter.sleep(left)
+        return True
+
+    def expire_at(self, when: float, id: int) -> None:
+        """Fail our call `id` at `when` (time.monotonic) if it has no answer by then."""
+        if not self.on_loop():
+            on_loop(self.loop, self.expire_at, when, id)
+            return
+        if len(self._expiries) > SWEEP_AFTER + 2 * len(self.session.calls):
+            # One long wait at the head must not keep the entries of all calls that came and went after it.
+            self._expiries = deque(entry for entry in self._expiries if entry[1] in self.session.calls)
+        super().expire_at(when, id)
+
+    # -- the end -----------------------------------------------------------------------------------------------------
+
+    def lost(self, error: TincansError) -> None:
+        if self.dead is not None:
+            return
+        if self.on_loop():
+            super().lost(error)
+            self.outbox.end(self._gone("not_sent"), self._gone("unknown"))
+        elif self.loop.is_closed():
+            self.connection.close()
+        else:
+            on_loop(self.loop, self.lost, error)

@@ -1,0 +1,230 @@
+"""What a link has to send, without ever blocking the event loop.
+
+Rules of this file
+- The common case is one `send` that takes the whole message at once; nothing is queued then.
+- What the other end does not take now waits here, in order: for the socket to be writable, or, where the connection is
+  no socket, on a thread of its own. A large message is sent by a thread from the start.
+- A waiting message may be withdrawn as long as nothing of it has left.
+- An accepting link that has much to send is not read until it has left: a caller that takes no answers gives no work.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import stat
+from collections import deque
+from typing import TYPE_CHECKING
+
+from tincans.aio.background import on_loop
+from tincans.aio.waiting import forget, within
+from tincans.contracts import Buffer
+from tincans.errors import ClosedError, DisconnectedError, ProtocolError, TincansError, TooLargeError, WaitTimeoutError
+from tincans.pump.link import CLOGGED_AFTER
+from tincans.pump.reactor import spawn
+from tincans.toolkit.descriptor_writer import size
+
+if TYPE_CHECKING:
+    from tincans.aio.link import AsyncLink
+
+LARGE = 256 * 1024
+"""Bytes: from here on a thread sends, for the kernel takes no more at once (net.core.wmem_default is 208 KiB)."""
+
+MANY = 1000
+STRING_ERRORS = (DisconnectedError, ClosedError, ProtocolError)
+"""Errors of the string itself; any other is about one message only."""
+
+
+class Entry:
+    """One message on its way out. `begun`: it can no longer be withdrawn."""
+
+    __slots__ = ("begun", "future", "large", "parts")
+
+    def __init__(self, parts: list[Buffer], *, large: bool = False) -> None:
+        self.parts: list[Buffer] | None = parts
+        self.large = large
+        self.begun = False
+        self.future: asyncio.Future[bool] | None = None
+
+    def settle(self, error: BaseException | None = None) -> None:
+        if self.future is not None and not self.future.done():
+            if error is None:
+                self.future.set_result(True)
+            else:
+                self.future.set_exception(error)
+
+
+class Outbox:
+    """The sending half of an AsyncLink. On the loop only."""
+
+    def __init__(self, link: AsyncLink, fd: int | None) -> None:
+        self._link = link
+        self._connection = link.connection
+        self._loop = link.loop
+        self._fd = fd if fd is not None and stat.S_ISSOCK(os.fstat(fd).st_mode) else None
+        self._entries: deque[Entry] = deque()
+        self._away = False
+        self._watching = False
+        self._progress = 0.0
+        self._patience: asyncio.TimerHandle | None = None
+
+    @property
+    def busy(self) -> bool:
+        return bool(self._entries)
+
+    def add(self, parts: list[Buffer]) -> Entry | None:
+        """Send a message now if possible: None when it has left, else its entry. TooLargeError; the string's errors."""
+        large = len(parts) != 1 or len(parts[0]) > LARGE
+        if large:
+            total = size(parts)
+            if total > self._connection.max_message:
+                raise too_large(total, self._connection.max_message)
+            large = total > LARGE
+        entry = Entry(parts, large=large)
+        if not self._entries and not large:
+            try:
+                self._connection.send(parts, timeout=0)
+                if self._connection.flush(timeout=0):
+                    return None
+                entry.begun = True
+            except WaitTimeoutError:
+                pass
+        self._entries.append(entry)
+        if len(self._entries) == 1:
+            self._push()
+        elif len(self._entries) == MANY:
+            self._link.pause()
+        return entry
+
+    async def left(self, entry: Entry, timeout: float | None) -> None:
+        """Until an entry has left; WaitTimeoutError, with nothing sent, when none of it has within `timeout`."""
+        entry.future = self._loop.create_future()
+        try:
+            done = await within(entry.future, timeout)
+        except asyncio.CancelledError:
+            self._withdraw(entry)
+            forget(entry.future)
+            raise
+        if not done and self._withdraw(entry):
+            raise WaitTimeoutError(f"The other end took nothing for {timeout:g} s; nothing of this message was sent.")
+
+    def _withdraw(self, entry: Entry) -> bool:
+        if entry.begun:
+            return False
+        entry.parts = None
+        return True
+
+    # -- sending what waits --------------------------------------------------------------------------------------
+
+    def _push(self) -> None:
+        """Send what can leave now. Called again when the connection can take more."""
+        self._progress = self._loop.time()
+        try:
+            while self._entries and not self._away:
+                if not self._push_one(self._entries[0]):
+                    return
+                self._entries.popleft().settle()
+        except TincansError as error:
+            self._link.lost(error)
+            return
+        if not self._away:
+            self._rest()
+
+    def _push_one(self, entry: Entry) -> bool:
+        if entry.parts is None:
+            return True
+        if entry.large and not entry.begun:
+            self._send_away(entry)
+            return False
+        try:
+            if not entry.begun:
+                self._connection.send(entry.parts, timeout=0)
+                entry.begun = True
+            if self._connection.flush(timeout=0):
+                return True
+        except WaitTimeoutError:
+            pass
+        except STRING_ERRORS:
+            raise
+        except TincansError as error:
+            entry.settle(error)
+            return True
+        self._wait(entry)
+        return False
+
+    def _rest(self) -> None:
+        if self._watching and self._fd is not None:
+            self._watching = False
+            self._loop.remove_writer(self._fd)
+        if self._patience is not None:
+            self._patience.cancel()
+            self._patience = None
+        self._link.resume()
+
+    def _wait(self, entry: Entry) -> None:
+        if self._fd is None:
+            self._send_away(entry)
+        elif not self._watching:
+            self._watching = True
+            self._loop.add_writer(self._fd, self._push)
+            self._patience = self._loop.call_later(CLOGGED_AFTER, self._lose_patience)
+
+    def _lose_patience(self) -> None:
+        left = self._progress + CLOGGED_AFTER - self._loop.time()
+        if left > 0:
+            self._patience = self._loop.call_later(left, self._lose_patience)
+        elif not self._away:
+            self._link.lost(clogged())
+
+    # -- by a thread -----------------------------------------------------------------------------------------------
+
+    def _send_away(self, entry: Entry) -> None:
+        self._away = True
+        begun, entry.begun = entry.begun, True
+        spawn(lambda: self._send_blocking(entry, begun), "tincans-send")
+
+    def _send_blocking(self, entry: Entry, begun: bool) -> None:
+        failure: TincansError | None = None
+        try:
+            if not begun and entry.parts is not None:
+                self._connection.send(entry.parts, timeout=CLOGGED_AFTER)
+            if not self._connection.flush(timeout=CLOGGED_AFTER):
+                failure = clogged()
+        except WaitTimeoutError:
+            failure = clogged()
+        except TincansError as error:
+            failure = error
+        on_loop(self._loop, self._came_back, failure)
+
+    def _came_back(self, failure: TincansError | None) -> None:
+        self._away = False
+        if self._link.dead is not None:
+            return
+        entry = self._entries.popleft()
+        entry.settle(failure)
+        if isinstance(failure, STRING_ERRORS):
+            self._link.lost(failure)
+        else:
+            self._push()
+
+    # -- the end -----------------------------------------------------------------------------------------------------
+
+    def end(self, unsent: TincansError, unknown: TincansError) -> None:
+        """The link is dead: what those hear whose message had not left, and those whose message may have."""
+        self._watching = False
+        entries, self._entries = self._entries, deque()
+        for entry in entries:
+            entry.settle(unknown if entry.begun else unsent)
+        if self._patience is not None:
+            self._patience.cancel()
+
+
+def clogged() -> DisconnectedError:
+    return DisconnectedError(f"The other end took nothing for {CLOGGED_AFTER:g} s and was cut.")
+
+
+def too_large(total: int, limit: int) -> TooLargeError:
+    return TooLargeError(
+        f"A message of {total:,} bytes is larger than the limit of {limit:,}; nothing was sent."
+        " Send it in pieces, or raise the option max_message on both sides."
+    )
