@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import decimal
 import enum
+import gc
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from datetime import date
 from pathlib import Path
@@ -197,10 +199,16 @@ def test_a_class_whose_fields_nobody_can_read_never_gets_a_dict() -> None:
     class Odd:
         x: bytes | str
 
-    def f(odd: Odd, n: int = 1, *, other: Odd | None = None) -> None:
-        Odd  # noqa: B018  (closed over, so that the annotation can be resolved)
+    def f(odd: Odd, n: int = 1) -> None: ...
+    def g(n: int, *odd: Odd) -> None: ...
 
-    assert refusal(f, {"x": "a"}).startswith("parameter odd expects Odd, got dict")
+    for function in (f, g):
+        function.__annotations__["odd"] = Odd
+    sent = {"x": "a"}
+    assert refusal(f, sent).startswith("parameter odd expects Odd, got dict")
+    assert refusal(f, sent, n=2).startswith("parameter odd expects Odd, got dict")
+    assert refusal(f, odd=sent).startswith("parameter odd expects Odd, got dict")
+    assert refusal(g, 1, sent).startswith("parameter *odd[0] expects Odd, got dict")
 
 
 class Book:
@@ -239,13 +247,29 @@ def test_a_function_passed_as_argument_can_be_called(wire: Wire, function: Any) 
 
 
 @pytest.mark.parametrize("wire", WIRES, ids=lambda wire: wire.name)
-def test_each_connection_has_its_own_references(wire: Wire) -> None:
-    exposed = Exposed(each)
+@pytest.mark.parametrize("by_name", [False, True], ids=["by position", "by name"])
+def test_each_connection_has_its_own_references(wire: Wire, by_name: bool) -> None:
+    def both(items: list[int], then: Any = None) -> None: ...
+
+    exposed = Exposed(both)
+    exposed.arguments(wire, request(wire, ([1],), {"then": 1} if by_name else None))
     for answer in (1, 2):
         book = Book()
-        message = request(wire, ([1], lambda x, answer=answer: answer), references=book)
-        args, _ = exposed.arguments(wire, message, book)
-        assert args[1](0) == answer
+        then: Any = lambda x, answer=answer: answer  # noqa: E731
+        sent = request(wire, ([1],), {"then": then}, book) if by_name else request(wire, ([1], then), None, book)
+        args, kwargs = exposed.arguments(wire, sent, book)
+        assert (*args, *kwargs.values())[1](0) == answer
+
+
+@pytest.mark.parametrize("wire", WIRES, ids=lambda wire: wire.name)
+def test_a_connection_is_not_kept_alive_by_its_references(wire: Wire) -> None:
+    exposed, book = Exposed(each), Book()
+    exposed.arguments(wire, request(wire, ([1], print), references=book), book)
+    exposed.arguments(wire, request(wire, ([1],), {"then": print}, book), book)
+    gone = weakref.ref(book)
+    del book
+    gc.collect()
+    assert gone() is None
 
 
 @pytest.mark.parametrize("wire", WIRES, ids=lambda wire: wire.name)

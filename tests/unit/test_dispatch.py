@@ -60,6 +60,12 @@ def test_a_name_that_could_not_be_called_is_refused(name: Any) -> None:
     assert dispatcher.names() == []
 
 
+def test_a_partial_has_the_name_of_its_function() -> None:
+    dispatcher = Dispatcher()
+    dispatcher.expose(functools.partial(functools.partial(add, 1), 2))
+    assert dispatcher.names() == ["add"]
+
+
 def test_a_function_without_a_name_must_be_given_one() -> None:
     for function in (lambda: None, Adder()):
         with pytest.raises(ArgumentError, match=r"expose\(function, name="):
@@ -144,11 +150,19 @@ def test_an_object_exposes_inherited_methods_and_functions_that_it_holds() -> No
     class Savings(Account):
         monthly = functools.partialmethod(Account.deposit, 10)
 
+        @functools.lru_cache(maxsize=4)  # noqa: B019
+        def cached(self) -> int:
+            return 1
+
+        @functools.cached_property
+        def explodes_once(self) -> int:
+            raise AssertionError("a property was run")
+
     savings = Savings()
     savings.report = lambda: "fine"  # type: ignore[attr-defined]
     dispatcher = Dispatcher()
     dispatcher.expose_object(savings)
-    assert sorted(dispatcher.names()) == ["bank", "currency", "deposit", "monthly", "report"]
+    assert sorted(dispatcher.names()) == ["bank", "cached", "currency", "deposit", "monthly", "report"]
     assert dispatcher.find("monthly").function() == 10
 
 

@@ -90,6 +90,14 @@ def test_the_summary_is_the_first_paragraph_in_one_line() -> None:
     assert parsed("One line\nand another.\n\nMore.").summary == "One line and another."
 
 
+def test_an_example_is_no_summary() -> None:
+    assert parsed("Add.\n>>> add(1)\n1").summary == "Add."
+
+
+def test_a_section_ends_where_the_text_goes_on_at_the_margin() -> None:
+    assert parsed("Add.\n\nArgs:\n    a: one\nAnd more\n    b: two").parameters == {"a": "one"}
+
+
 def test_the_text_is_kept_whole() -> None:
     assert parsed(GOOGLE).text == GOOGLE.strip()
 

@@ -54,6 +54,14 @@ def test_every_kind_of_function_is_validated(function: Any, args: Any) -> None:
     assert "expects int, got str" in refusal(function, *args)
 
 
+def test_a_decorated_function_keeps_the_annotations_that_only_it_can_resolve() -> None:
+    def f(point: Local, other: Unheard) -> None:  # type: ignore[name-defined]  # noqa: F821
+        Local(point.x, [])
+
+    Local = Point
+    assert receive(logged(f), {"x": 1, "y": []}, 5) == ((Point(1, []), 5), {})
+
+
 def test_a_c_function_takes_keywords() -> None:
     args, kwargs = receive(math.isclose, 1.0, 1.1, rel_tol=0.5)
     assert math.isclose(*args, **kwargs)
@@ -72,7 +80,7 @@ def test_the_function_knows_whether_it_is_async_or_streams() -> None:
         return iter([1])
 
     class Generates:
-        def __call__(self) -> Iterator[int]:
+        def __call__(self):  # type: ignore[no-untyped-def]
             yield 1
 
     functions = [later, numbers, ticks, returned, Generates(), add]

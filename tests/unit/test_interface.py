@@ -267,16 +267,34 @@ def test_two_functions_share_the_definition_of_a_class() -> None:
     assert interface.find("move").result_schema == {"$ref": "#/definitions/Point"}  # type: ignore[union-attr]
 
 
-def test_two_classes_of_one_name_keep_apart() -> None:
-    dispatcher = Dispatcher()
+def twins() -> list[type]:
+    """Two classes that differ, of the same name in the same place."""
+    made = []
     for index in range(2):
-        cls = dataclasses.make_dataclass("Twin", [(f"x{index}", int)], namespace={"__module__": f"house{index}"})
+
+        class Twin(msgspec.Struct):
+            __annotations__ = {f"x{index}": int}
+
+        made.append(Twin)
+    return made
+
+
+@pytest.mark.parametrize("apart", [True, False], ids=["in two modules", "in one place"])
+def test_two_classes_of_one_name_keep_apart(apart: bool) -> None:
+    dispatcher = Dispatcher()
+    for index, cls in enumerate(twins()):
 
         def f(twin: Any) -> None: ...
 
+        if apart:
+            cls.__module__ = f"house{index}"
         f.__annotations__["twin"] = cls
         dispatcher.expose(f, name=f"f{index}")
-    assert len(dispatcher.interface.definitions) == 2
+    interface = dispatcher.interface
+    assert len(interface.definitions) == 2
+    for index in range(2):
+        schema = interface.find(f"f{index}").parameters[0].schema  # type: ignore[union-attr,index]
+        assert set(interface.definitions[schema["$ref"].removeprefix("#/definitions/")]["properties"]) == {f"x{index}"}
 
 
 # -- plain data ------------------------------------------------------------------------------------------------
@@ -324,7 +342,7 @@ class Calculator(Protocol):
     def some(self) -> Iterable[int]: ...
     def nothing(self) -> None: ...
     def anything(self): ...  # type: ignore[no-untyped-def]
-    def picture(self) -> NDArray[np.float64]: ...
+    def picture(self) -> np.ndarray[Any, np.dtype[np.float64]]: ...
     def unknown(self) -> Unheard: ...  # type: ignore[name-defined]  # noqa: F821
     @staticmethod
     def fixed() -> str: ...
@@ -345,7 +363,7 @@ def test_a_contract_has_the_result_type_of_each_method() -> None:
         "some": list[int] | int,
         "nothing": type(None),
         "anything": Any,
-        "picture": NDArray[np.float64],
+        "picture": np.ndarray[Any, np.dtype[np.float64]],
         "unknown": Any,
         "fixed": str,
     }

@@ -81,6 +81,12 @@ def test_a_missing_argument_is_named_beside_keywords_stars_and_defaults() -> Non
     assert refusal(defaults) == "parameter a is missing"
 
 
+def test_a_missing_argument_before_untyped_stars_is_named() -> None:
+    def f(a, *rest): ...  # type: ignore[no-untyped-def]
+
+    assert refusal(f) == "parameter a is missing"
+
+
 def test_a_missing_keyword_only_argument_is_named() -> None:
     def f(a: int, *, unit: str) -> None: ...
 
@@ -117,6 +123,14 @@ def test_a_positional_only_parameter_by_name_is_refused() -> None:
 def test_a_wrong_star_argument_is_refused_with_its_place() -> None:
     assert refusal(variadic, 1, "a", 2) == "parameter *rest[1] expects str, got int"
     assert refusal(variadic, "1") == "parameter a expects int, got str"
+
+
+def test_a_wrong_value_inside_a_star_argument_is_refused_with_its_path() -> None:
+    def f(name: str, *points: Point) -> None: ...
+
+    assert refusal(f, "a", {"x": 1, "y": []}, {"x": 1, "y": [1, "2"]}) == (
+        "parameter *points[1].y[1] expects float, got str"
+    )
 
 
 def test_a_wrong_double_star_argument_is_refused_with_its_name() -> None:
@@ -177,7 +191,7 @@ def test_a_check_of_the_class_itself_is_a_refusal() -> None:
 def test_a_body_that_is_no_list_is_refused_or_bound_by_name(wire: Wire, function: Any, args: Any) -> None:
     message = request(wire, ())
     message.args = msgspec.Raw(msgspec.msgpack.encode(args) if wire is native.WIRE else msgspec.json.encode(args))
-    for kwargs in (None, (1, 2), {"b": 2}, {"x": {}}, "text"):
+    for kwargs in (None, {}, (1, 2), {"b": 2}, {"x": {}}, "text"):
         body = msgspec.msgpack.encode(kwargs) if wire is native.WIRE else msgspec.json.encode(kwargs)
         message.kwargs = None if kwargs is None else msgspec.Raw(body)
         try:

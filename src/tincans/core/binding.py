@@ -54,9 +54,10 @@ class Parameters:
         self.extra = next((wanted[each.name] for each in parameters if each.kind is Kind.VAR_KEYWORD), unknown)
         self.positional = {each.name: wanted[each.name] for each in parameters if each.kind in _POSITIONAL}
         self.named = {each.name: wanted[each.name] for each in parameters if each.kind in _NAMED}
+        self.names = tuple(self.positional)
         self.positional_only = self.positional.keys() - self.named.keys()
         self.defaults = {each.name: each.default for each in parameters if each.default is not EMPTY}
-        places = {name: index for index, name in enumerate(self.positional)}
+        places = {name: index for index, name in enumerate(self.names)}
         everything = {**self.positional, **self.named}
         self.required = {name: places.get(name, _BY_NAME) for name in everything if name not in self.defaults}
         self.needs_names = _BY_NAME in self.required.values()
@@ -164,11 +165,7 @@ def _only_given(given: Any) -> Values:
     count = len(values)
     while count and values[count - 1] is UNSET:
         count -= 1
-    values = values[:count]
-    for value in values:
-        if value is UNSET:  # only a dict in place of the list can leave a hole
-            raise ValidationError("Expected `array`, got `object`")
-    return values
+    return values[:count]
 
 
 def _only_named(checks: Checks, given: Any) -> dict[str, Any]:
@@ -194,17 +191,16 @@ def _at(path: str, convert: Callable[[Any], Any], value: Any) -> Any:
         raise ValidationError(f"{error} - at `${path}`") from None
 
 
-def bound(parameters: Parameters, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Arguments:
+def bound(parameters: Parameters, args: Values, kwargs: dict[str, Any]) -> Arguments:
     """The arguments when each parameter that needs one has exactly one; Misfit otherwise."""
     count, alone = len(args), parameters.positional_only
-    if count and kwargs:
-        for name in list(parameters.positional)[:count]:
-            if name in kwargs and name not in alone:
-                raise Misfit(f"parameter {name} is given twice, by position and by name")
+    for name in parameters.names[:count] if kwargs else ():
+        if name in kwargs and name not in alone:
+            raise Misfit(f"parameter {name} is given twice, by position and by name")
     for name, position in parameters.required.items():
         if position >= count and (name not in kwargs or name in alone):
-            given = {*list(parameters.positional)[:count], *(kwargs.keys() - alone)}
-            raise Misfit(missing_text([name for name in parameters.required if name not in given]))
+            given = {*parameters.names[:count], *(kwargs.keys() - alone)}
+            raise Misfit(missing_text([each for each in parameters.required if each not in given]))
     return args, kwargs
 
 

@@ -9,7 +9,9 @@ Rules of this file
 from __future__ import annotations
 
 import difflib
+import functools
 import inspect
+import types
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -22,6 +24,19 @@ __all__ = ["Dispatcher", "Exposed"]
 
 _MOST_SHOWN = 60
 """Characters of a stranger's name that an error repeats."""
+_METHODS = (
+    types.FunctionType,
+    types.BuiltinFunctionType,
+    types.MethodType,
+    types.MethodDescriptorType,
+    types.ClassMethodDescriptorType,
+    staticmethod,
+    classmethod,
+    functools.partialmethod,
+    functools.singledispatchmethod,
+    type(functools.lru_cache(len)),
+)
+"""Any other thing with a __get__ may be a property of some kind, and would run."""
 
 
 class Dispatcher:
@@ -172,7 +187,7 @@ def _methods_of(thing: Any) -> Iterator[tuple[str, Any]]:
             kept = inspect.getattr_static(thing, name)
         except AttributeError:
             continue
-        if inspect.isroutine(kept) or hasattr(kept, "__partialmethod__") or type(kept).__name__ == "partialmethod":
+        if isinstance(kept, _METHODS):
             yield name, getattr(thing, name)
 
 

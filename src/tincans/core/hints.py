@@ -122,9 +122,14 @@ def is_union(annotation: Any) -> bool:
 
 
 def _behind_its_name(annotation: Any) -> Any:
-    """What stands behind `type Name = ...` (Python 3.12)."""
-    while type(annotation).__name__ == "TypeAliasType":
-        annotation = annotation.__value__
+    """What stands behind `type Name = ...` and `type Name[T] = ...` (Python 3.12; numpy's NDArray is one)."""
+    for _ in range(_MOST_LAYERS):
+        if type(annotation).__name__ == "TypeAliasType":
+            annotation = annotation.__value__
+        elif type(origin := get_origin(annotation)).__name__ == "TypeAliasType":
+            annotation = origin.__value__[get_args(annotation)]
+        else:
+            break
     return annotation
 
 

@@ -46,12 +46,28 @@ def schemas(annotations: Sequence[Any]) -> tuple[list[Schema], dict[str, Schema]
     """
     wanted = [_plain(annotation) for annotation in annotations]
     try:
-        return _together(wanted)
+        return _together(wanted, REFERENCE)
     except Exception:  # one of them cannot be described: all others still are
         members = [_members(each) for each in wanted]
-    flat, definitions = _together([part for parts in members for part in parts])
-    made = iter(flat)
-    return [_either([next(made) for _ in parts]) for parts in members], definitions
+    definitions: dict[str, Schema] = {}
+    return [_either([_added(part, definitions) for part in parts]) for parts in members], definitions
+
+
+def _together(annotations: list[Any], reference: str) -> tuple[list[Schema], dict[str, Schema]]:
+    made, definitions = msgspec.json.schema_components(annotations, schema_hook=_foreign, ref_template=reference)
+    return list(made), definitions
+
+
+def _added(annotation: Any, definitions: dict[str, Schema]) -> Schema:
+    """The schema of one more type, its definitions added to those of the others."""
+    (made,), own = _together([annotation], REFERENCE)
+    if any(definitions.get(name, schema) != schema for name, schema in own.items()):
+        # Another class of the same name and place (both made by one function, say) is among them already.
+        suffix = f"_{len(definitions)}"
+        (made,), own = _together([annotation], REFERENCE + suffix)
+        own = {name + suffix: schema for name, schema in own.items()}
+    definitions.update(own)
+    return made
 
 
 def _members(annotation: Any) -> list[Any]:
@@ -67,14 +83,9 @@ def _either(made: list[Schema]) -> Schema:
     return made[0] if len(made) == 1 else {"anyOf": made}
 
 
-def _together(annotations: list[Any]) -> tuple[list[Schema], dict[str, Schema]]:
-    made, definitions = msgspec.json.schema_components(annotations, schema_hook=_foreign, ref_template=REFERENCE)
-    return list(made), definitions
-
-
 def _is_describable(annotation: Any) -> bool:
     try:
-        _together([annotation])
+        _together([annotation], REFERENCE)
     except Exception:
         return False
     return True
@@ -105,6 +116,7 @@ def _foreign(annotation: Any) -> Schema:
     if cls is object:
         return {}
     name, module = getattr(cls, "__name__", str(cls)), getattr(cls, "__module__", "")
+    module = module.split("._")[0]  # pathlib._local is where Python 3.13 keeps pathlib.Path
     schema = {"title": spoken(annotation), "x-python-type": f"{module}.{name}"}
     if module.partition(".")[0] == "numpy":
         schema |= _BY_NUMPY_KIND.get(name.rstrip("_0123456789"), {})
