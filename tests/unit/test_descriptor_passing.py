@@ -36,6 +36,12 @@ def pair() -> Iterator[Pair]:
     yield here, there
     here.close()
     there.close()
+
+
+@pytest.fixture(autouse=True)
+def _empty_pool() -> Iterator[None]:
+    memory_pool.POOL.clear()
+    yield
     memory_pool.POOL.clear()
 
 
