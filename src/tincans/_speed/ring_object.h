@@ -18,7 +18,7 @@ struct ring_object {
     _Atomic uint64_t max_message;
     _Atomic bool sending;
     _Atomic bool receiving;
-    _Atomic bool freeing;
+    _Atomic bool ending;
     bool opened;
     bool freed;
     int64_t spin;

@@ -13,9 +13,16 @@
 #include <string.h>
 #include <unistd.h>
 
+/* Closing and freeing exclude each other (a few lines, never a wait), for closing still writes into the memory. */
+static void lock_end(struct ring_object *ring) {
+    while (atomic_exchange(&ring->ending, true))
+        sched_yield();
+}
+
+static void unlock_end(struct ring_object *ring) { atomic_store(&ring->ending, false); }
+
 static void free_when_empty(struct ring_object *ring) {
-    while (atomic_exchange(&ring->freeing, true))
-        sched_yield(); /* another thread is in these few lines */
+    lock_end(ring);
     if (!ring->freed && !atomic_exchange(&ring->sending, true)) {
         if (!atomic_exchange(&ring->receiving, true)) {
             ring->freed = true; /* and both directions stay taken for ever */
@@ -24,7 +31,7 @@ static void free_when_empty(struct ring_object *ring) {
             atomic_store(&ring->sending, false);
         }
     }
-    atomic_store(&ring->freeing, false);
+    unlock_end(ring);
 }
 
 static bool is_foreign(const struct ring_object *ring) { return ring->process != module_process(); }
@@ -191,9 +198,13 @@ static PyObject *ring_attach(PyObject *type, PyObject *args, PyObject *kwargs) {
 
 static PyObject *ring_close(PyObject *self, PyObject *Py_UNUSED(unused)) {
     struct ring_object *ring = (struct ring_object *)self;
+    if (is_foreign(ring)) { /* the threads that were inside exist in the parent only */
+        ring->sending = ring->receiving = ring->freed;
+        ring->ending = false;
+    }
+    lock_end(ring);
     link_close(&ring->link, !is_foreign(ring));
-    if (is_foreign(ring)) /* the threads that were inside exist in the parent only */
-        ring->sending = ring->receiving = ring->freeing = ring->freed;
+    unlock_end(ring);
     free_when_empty(ring);
     Py_RETURN_NONE;
 }
