@@ -163,8 +163,8 @@ MISFITS = [
     ("x", np.ndarray, "Expected `ndarray`, got `str`"),
     (["x"], np.ndarray, "ndarray"),
     ({"a": 1}, Mixed, "pair"),
-    (Mixed((1, 2), where=5), Mixed, r"\$.where"),
-    (5, str | pathlib.Path, r"Expected `str \| Path`, got `int`"),  # type: ignore[arg-type]
+    ({"pair": [1, 2], "where": 5}, Mixed, r"\$.where"),
+    (5, str | pathlib.Path, r"Expected `str \| Path`, got `int`"),
     ("x", abc.Callable, "Expected `.*Callable`"),
     (300, np.int8, "int8"),
     (1.5, np.int8, "int8"),

@@ -238,9 +238,12 @@ def _make_scalar(wanted: Any, origin: Any, value: Any) -> Any:
     if type(value) in (float, complex) and issubclass(origin, numpy.integer | numpy.bool_):
         return None
     try:
-        return origin(value)
+        made = origin(value)
     except OverflowError as error:
         raise ValueError(f"Expected `{_title(wanted)}`: {error}") from None
+    if type(value) is int and issubclass(origin, numpy.integer) and int(made) != value:  # numpy 1 wraps round
+        raise ValueError(f"Expected `{_title(wanted)}`: {value} does not fit")
+    return made
 
 
 def _title(wanted: Any) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from operator import attrgetter
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
@@ -66,8 +66,8 @@ class _Line(Struct, forbid_unknown_fields=True):
     error: _Error | UnsetType = UNSET
     item: Raw | UnsetType = UNSET
     credit: int | UnsetType = UNSET
-    end: Literal[True] | UnsetType = UNSET
-    cancel: Literal[True] | UnsetType = UNSET
+    end: bool | UnsetType = UNSET
+    cancel: bool | UnsetType = UNSET
     topic: str | UnsetType = UNSET
     value: Raw | UnsetType = UNSET
     dropped: int = 0
@@ -189,6 +189,8 @@ def heard(text: Any, rich: bool) -> Message:
 
 
 def _heard_briefly(line: _Line) -> Message:
+    if line.end is False or line.cancel is False:
+        raise ValueError('"end" and "cancel" can only be true')
     if line.credit is not UNSET:
         return Credit(line.id, line.credit)
     if line.end is not UNSET:
