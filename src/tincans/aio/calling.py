@@ -14,7 +14,7 @@ from typing import Any
 
 from tincans.aio.flows import Stream
 from tincans.aio.link import AsyncLink
-from tincans.aio.waiting import Answer, CallFuture, forget
+from tincans.aio.waiting import Answer, CallFuture
 from tincans.core.messages import Cancel, Failure, Reply, Request
 from tincans.errors import CallTimeoutError, TincansError, WaitTimeoutError
 from tincans.pump.calling import PLAIN, Reading
@@ -39,8 +39,7 @@ async def call(
     """
     session = link.session
     id = session.new_id()
-    future = link.loop.create_future()
-    session.calls[id] = Answer(future, operation or name)
+    answer = session.calls[id] = Answer(link.loop, operation or name)
     deadline = None if timeout is None else time.monotonic() + timeout
     try:
         request = Request(id, name, args, kwargs or None, timeout if wait_there else 0, key)
@@ -49,21 +48,18 @@ async def call(
             await link.outbox.left(entry, timeout)
         if deadline is not None:
             link.expire_at(deadline, id)
-        message = await future
+        message = await answer
     except WaitTimeoutError:
         session.calls.pop(id, None)
-        forget(future)
         raise _not_taken(operation or name, timeout) from None
     except TincansError:
         session.calls.pop(id, None)
-        forget(future)
         raise
     except BaseException:  # the waiting task was cancelled: the other side should stop as well
-        _give_up(link, id, future)
+        _give_up(link, id)
         raise
-    if type(message) is Reply and not message.stream:
-        expected = reading.types.get(name, Any) if reading.types else Any
-        return link.wire.reader(expected)(message.value, message)
+    if type(message) is Reply and not message.stream and not reading.types:
+        return link.read_any(message.value, message)
     return result_of(link, message, name, operation or name, timeout, reading)
 
 
@@ -81,7 +77,7 @@ def start(
     future = CallFuture(loop=link.loop)
     future.operation = name
     future.reads = lambda message: result_of(link, message, name, name, timeout, reading)
-    future.on_cancel = lambda: _give_up(link, id, future)
+    future.on_cancel = lambda: _give_up(link, id)
     link.session.calls[id] = future
     try:
         link.put_out(Request(id, name, args, kwargs or None, timeout))
@@ -96,7 +92,7 @@ def start(
 def result_of(link: AsyncLink, message: Any, name: str, operation: str, timeout: float | None, reading: Reading) -> Any:
     """The value of a Reply; raises what a Failure says."""
     if type(message) is Reply:
-        read = link.wire.reader(reading.types.get(name, Any) if reading.types else Any)
+        read = link.wire.reader(reading.types[name]) if name in reading.types else link.read_any
         if not message.stream:
             return read(message.value, message)
         return Stream(message.value, _element_reader(read), operation, timeout)
@@ -108,7 +104,7 @@ def _element_reader(read: Callable[[Any, Any], Any]) -> Callable[[Any], Any]:
     return lambda message: read(message.value, message)
 
 
-def _give_up(link: AsyncLink, id: int, future: Any) -> None:
+def _give_up(link: AsyncLink, id: int) -> None:
     """Nobody waits for the answer any more, whether it has come or not."""
     link.session.calls.pop(id, None)
     inlet = link.session.inlets.get(id)
@@ -116,7 +112,6 @@ def _give_up(link: AsyncLink, id: int, future: Any) -> None:
         inlet.close()
     else:
         link.post(Cancel(id))
-    forget(future)
 
 
 def _not_taken(operation: str, timeout: float | None) -> CallTimeoutError:

@@ -251,7 +251,7 @@ class _LinkElements:
 
     def __init__(self, link: AsyncLink, incoming: AsyncIncoming) -> None:
         self._incoming = incoming
-        self._read = link.wire.reader(Any)
+        self._read = link.read_any
 
     async def receive_soon(self, *, timeout: float | None) -> Any:
         message = await self._incoming.receive_soon(timeout=timeout)

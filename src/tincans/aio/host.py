@@ -61,7 +61,7 @@ class AsyncHost(Host):
         return door.listener.address
 
     def is_draining(self) -> bool:
-        return bool(self.executor.jobs or any(link.has_unsent() for link in list(self.links)))
+        return bool(self.executor.jobs) or super().is_draining()
 
     async def finish(self, *, drain: float = DRAIN_SECONDS) -> None:
         """Stop listening, say goodbye, let running functions finish within `drain` seconds, end all links."""

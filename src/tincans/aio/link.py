@@ -14,13 +14,14 @@ import logging
 import time
 from asyncio import _get_running_loop as running_loop
 from collections import deque
+from typing import Any
 
 from tincans.aio.background import LoopBackground, on_loop
 from tincans.aio.flows import AsyncIncoming
 from tincans.aio.outbox import STRING_ERRORS, Entry, Outbox, too_large
 from tincans.aio.references import AsyncReferences
 from tincans.contracts import Buffer, Connection, Wire
-from tincans.core.messages import Message
+from tincans.core.messages import Message, Request
 from tincans.errors import ProtocolError, TincansError
 from tincans.pump.link import Link, Owner
 from tincans.pump.reactor import spawn
@@ -44,6 +45,8 @@ class AsyncLink(Link):
         self.loop = background.loop
         self.tasks = background
         self.references = AsyncReferences(self)
+        self.read_any = wire.reader(Any, self.references)
+        self.reading.acquire()  # for good: no thread is to receive on this link
         self.outbox = Outbox(self, self._fd)
         self._accepting = not connecting
         self._handed: deque[list[Buffer]] = deque()
@@ -145,7 +148,7 @@ class AsyncLink(Link):
 
     def ready(self) -> None:
         """There is something to receive."""
-        receive = self.connection.receive
+        receive, decode = self.connection.receive, self.wire.decode
         try:
             for _ in range(AT_ONCE):
                 if self.dead is not None or self._paused:
@@ -153,9 +156,7 @@ class AsyncLink(Link):
                 parts = receive(timeout=0)
                 if parts is None:
                     return
-                request = self._take(parts, True)
-                if request is not None:
-                    self.owner.execute(self, request)
+                self._handle(decode(parts))
             if self.connection.pending():
                 self.loop.call_soon(self.ready)
         except TincansError as error:
@@ -191,11 +192,18 @@ class AsyncLink(Link):
         if parts is None or self.dead is not None:
             return
         try:
-            request = self._take(parts, True)
-            if request is not None:
-                self.owner.execute(self, request)
+            self._handle(self.wire.decode(parts))
         except TincansError as error:
             self.lost(error)
+
+    def _handle(self, message: Any) -> None:
+        if type(message) is Request and self.greeted:
+            self.heard += 1
+            self.session.check_request(message)
+            if message.name[:1] != "$" or not self.owner.execute_at_once(self, message):
+                self.owner.execute(self, message)
+        else:
+            super()._handle(message)
 
     def pause(self) -> None:
         """Receive nothing until the outbox is empty. Only the accepting side, so that never both sides wait."""

@@ -51,7 +51,7 @@ class AsyncReferences(LinkReferences):
         incoming = link.new_inlet(number)
         link.session.inlets[number] = incoming
         link.post(Credit(number, WINDOW))
-        read = link.wire.reader(Any)
+        read = link.read_any
         return Stream(
             incoming, lambda message: read(message.value, message), "a stream passed as argument", CALL_BACK_TIMEOUT
         )
