@@ -100,7 +100,10 @@ def test_a_free_lock_takes_no_memory() -> None:
     assert (len(locks._held), len(locks._lines), len(desk.hub._claims)) == (0, 0, 0)
 
 
-@pytest.mark.parametrize(("lock", "holder"), [("", 1), (None, 1), ("x", [1]), ("x", None), ("x", "h" * 513)])
+BAD = [("", 1), (None, 1), ("x", [1]), ("x", None), ("x", ""), ("x", "h" * 513), pytest.param("x", 10**5000, id="huge")]
+
+
+@pytest.mark.parametrize(("lock", "holder"), BAD)
 def test_bad_names_of_locks_and_holders_are_refused(lock: object, holder: object) -> None:
     with pytest.raises(ArgumentError):
         Desk().get("a", "$acquire", lock, holder)

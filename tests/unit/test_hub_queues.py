@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import math
 
 import pytest
@@ -204,6 +205,16 @@ def test_owners_take_turns() -> None:
     assert [desk.value(ticket)[1] for ticket in many] == ["a", "c", "d"]
 
 
+class Names(enum.StrEnum):
+    JOBS = "q"
+
+
+def test_a_name_may_be_a_text_of_any_kind() -> None:
+    desk = desk_with("a")
+    desk.get("alice", "$put", Names.JOBS, "b")
+    assert [desk.get("bob", "$take", name, 5.0, 9)[1] for name in (Names.JOBS, "q")] == ["a", "b"]
+
+
 # -- full queues --------------------------------------------------------------------------------------------------
 
 
@@ -295,6 +306,15 @@ def test_empty_queues_make_room_for_new_ones() -> None:
         desk.get("alice", "$put", "c", "x")
 
 
+def test_a_queue_whose_jobs_are_all_on_lease_is_not_forgotten() -> None:
+    desk = desk_with("a", limits=Limits(queues=1))
+    desk.get("bob", "$take", "q", 5.0, 9)
+    with pytest.raises(FullError):
+        desk.get("alice", "$put", "other", "x")
+    desk.get("bob", "$ack", "q", 1)
+    desk.get("alice", "$put", "other", "x")
+
+
 # -- dead letters -------------------------------------------------------------------------------------------------
 
 
@@ -377,6 +397,10 @@ BAD = [
     ("$take", (["q"], 5.0, 1)),
     ("$ack", ("q", "1")),
     ("$ack", ("q", [1])),
+    ("$ack", ("q", 10**5000)),
+    ("$take", ("q", 10**5000, 1)),
+    ("$take", ("q", 5.0, 10**5000)),
+    ("$put", ("q", 1, 10**5000)),
     ("$give_back", ("q", 1, math.inf)),
     ("$count", ("q", "colour")),
     ("$count", ("q", ["waiting"])),

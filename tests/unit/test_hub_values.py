@@ -54,6 +54,16 @@ def test_a_forgotten_key_never_gets_a_version_twice() -> None:
     assert desk.get("alice", "$set", "b", 1) == 3
 
 
+def test_forgetting_a_key_of_few_changes_does_not_bring_old_versions_back() -> None:
+    desk = Desk(limits=Limits(deleted_keys=0))
+    for _ in range(5):
+        desk.get("alice", "$set", "a", 1)
+    desk.get("alice", "$set", "b", 1)
+    for key in "ab":
+        desk.get("alice", "$delete", key)
+    assert desk.get("alice", "$set", "a", 1) == 7
+
+
 def test_keys_are_listed_by_prefix_in_order() -> None:
     desk = Desk()
     for key in ("b.2", "a.1", "b.1"):
@@ -80,6 +90,7 @@ def test_a_watch_of_a_key_without_a_value_begins_with_nothing() -> None:
 def test_a_watch_hears_of_no_other_key() -> None:
     desk = Desk()
     ticket = desk.ask("bob", "$watch", "mood")
+    desk.ask("bob", "$watch", "moods")
     desk.get("alice", "$set", "moods", 1)
     assert desk.news(ticket) == []
 

@@ -9,15 +9,14 @@ Rules of this file
 from __future__ import annotations
 
 from collections.abc import Hashable
-from typing import ClassVar, Protocol
+from typing import Protocol
 
 from tincans.errors import FullError
 
 
 class Claim(Protocol):
-    """A wait, a stream, a lease or a held lock. `granted` says that it is one of the last two."""
+    """A wait, a stream, a lease or a held lock."""
 
-    granted: ClassVar[bool]
     home: Home
     owner: Hashable
     ticket: Hashable
@@ -84,9 +83,5 @@ class Claims:
         return self._by_ticket.get(ticket)
 
     def leave(self, owner: Hashable) -> list[Claim]:
-        """`owner` goes: its claims, waits before grants, so that nothing returned is given to its own waits."""
-        return sorted(self._by_owner.pop(owner, {}).values(), key=_granted)
-
-
-def _granted(claim: Claim) -> bool:
-    return claim.granted
+        """`owner` goes: its claims, all to be withdrawn before anybody is served."""
+        return list(self._by_owner.pop(owner, {}).values())

@@ -37,7 +37,7 @@ class Jobs:
 
     def open(self, name: str, *, always: bool = False) -> Queue:
         """The queue of this name, made when it is not there; queues with nothing in them make room for others."""
-        queue = self.queues.get(name) if type(name) is str else None
+        queue = self.queues.get(name) if isinstance(name, str) else None
         if queue is not None:
             return queue
         if not always:
@@ -140,8 +140,8 @@ class Jobs:
         elif delay:
             queue.delayed[job.id] = job
             self.timers.set(job, now + delay)
-            if self._journal.on:
-                self._journal.note(JobDelayed(job.id, delay), partial(self._undelay, job))
+            if self._journal.on:  # the way back is that of the lease: only `give_back` delays
+                self._journal.note(JobDelayed(job.id, delay), None)
         else:
             queue.add_front(job)
 
@@ -196,11 +196,6 @@ class Jobs:
         self._claims.add(lease)
         if when is not None:
             self.timers.set(job, when)
-
-    def _undelay(self, job: Job) -> None:
-        del job.queue.delayed[job.id]
-        self.timers.cancel(job)
-        job.queue.add_front(job)
 
     def _recount(self, job: Job) -> None:
         job.deliveries += 1

@@ -103,20 +103,21 @@ class Journal:
         self.on = False
         self._notes = Notes([], [], set())
 
-    def note(self, change: KeptChange, back: Step, ticket: Hashable = None) -> None:
-        """Note a change and its way back; `ticket`'s answer is not true unless it is written down."""
+    def note(self, change: KeptChange, back: Step | None, ticket: Hashable = None) -> None:
+        """Note a change and its way back, if it needs one; `ticket`'s answer is not true unless it is written down."""
         self._notes.changes.append(change)
         self.depends(back, ticket)
 
-    def depends(self, back: Step, ticket: Hashable = None) -> None:
-        """Note a step in memory that must be taken back when a change noted near it fails."""
-        self._notes.back.append(back)
+    def depends(self, back: Step | None, ticket: Hashable = None) -> None:
+        """Note a step in memory, or an answer, that must be taken back when a change noted near it fails."""
+        if back is not None:
+            self._notes.back.append(back)
         if ticket is not None:
             self._notes.tickets.add(ticket)
 
     def take(self) -> Notes:
         """Hand out what was noted, and begin anew."""
         notes = self._notes
-        if notes.back:
+        if notes.changes or notes.back or notes.tickets:
             self._notes = Notes([], [], set())
         return notes

@@ -13,12 +13,11 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Hashable
 from dataclasses import dataclass
-from typing import ClassVar
 
 from tincans.core.hub import arguments
 from tincans.core.hub.claims import Claim, Claims, Home
 from tincans.core.hub.outcomes import Done, Outcome
-from tincans.errors import ArgumentError, LeaseLostError
+from tincans.errors import LeaseLostError
 
 Holder = int | str
 
@@ -27,7 +26,6 @@ Holder = int | str
 class Waiting:
     """A place in a lock's line."""
 
-    granted: ClassVar[bool] = False
     home: Home
     owner: Hashable
     ticket: Hashable
@@ -39,7 +37,6 @@ class Waiting:
 class Holding:
     """A lock that is held."""
 
-    granted: ClassVar[bool] = True
     home: Home
     owner: Hashable
     ticket: Hashable
@@ -123,7 +120,7 @@ class Locks:
     @staticmethod
     def _check(lock: str, holder: Holder) -> None:
         arguments.name("lock", lock)
-        if not isinstance(holder, (int, str)):
-            raise ArgumentError(f"The holder of a lock is named by an int or a str, not by {type(holder).__name__}.")
-        if isinstance(holder, str) and len(holder) > arguments.LONGEST_NAME:
-            raise ArgumentError(f"The name of a lock's holder has at most {arguments.LONGEST_NAME} characters.")
+        if isinstance(holder, int):
+            arguments.count("The number of a lock's holder", holder, least=-arguments.LARGEST_NUMBER)
+        else:
+            arguments.name("lock's holder", holder)

@@ -13,7 +13,7 @@ from collections import OrderedDict, deque
 from collections.abc import Hashable
 from dataclasses import dataclass, field
 from heapq import heapify, heappop, heappush
-from typing import Any, ClassVar
+from typing import Any
 
 from tincans.core.hub.claims import Home
 
@@ -38,7 +38,6 @@ class Job:
 class Lease:
     """A job in the hands of `owner`, for `seconds` from when it was taken or renewed."""
 
-    granted: ClassVar[bool] = True
     home: Home
     owner: Hashable
     ticket: Hashable
@@ -51,7 +50,6 @@ class Lease:
 class Taker:
     """Waits for a job."""
 
-    granted: ClassVar[bool] = False
     home: Home
     owner: Hashable
     ticket: Hashable
@@ -64,7 +62,6 @@ class Taker:
 class Putter:
     """Waits for room."""
 
-    granted: ClassVar[bool] = False
     home: Home
     owner: Hashable
     ticket: Hashable
@@ -131,8 +128,7 @@ class Queue:
         return job
 
     def take_out(self, job: Job) -> None:
-        """Take out a job wherever it stands. Slow for a long queue: only for taking back what could not be kept."""
-        self.leased.pop(job.id, None)
+        """Take out a job wherever it waits. Slow in a long queue: only for taking back what could not be kept."""
         if self.delayed.pop(job.id, None) is not None:
             return
         if self.fresh and self.fresh[-1] is job:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 from tincans.core.hub import arguments
 from tincans.core.hub.claims import Claim, Claims, Home
@@ -28,7 +28,6 @@ Match = Callable[[str], object]
 class Subscribed:
     """One running subscription."""
 
-    granted: ClassVar[bool] = False
     home: Home
     owner: Hashable
     ticket: Hashable
@@ -83,7 +82,7 @@ class Topics:
         self, owner: Hashable, ticket: Hashable, now: float, out: list[Outcome], topic: str, value: Any
     ) -> None:
         """$publish(topic, value) -> how many subscriptions it went to."""
-        listeners = self._found.get(topic) if type(topic) is str else None
+        listeners = self._found.get(topic) if isinstance(topic, str) else None
         if listeners is None:
             listeners = self._find(topic)
         out.extend([News(listener, topic, value) for listener in listeners])

@@ -14,7 +14,7 @@ from collections import OrderedDict
 from collections.abc import Hashable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, ClassVar
+from typing import Any
 
 from tincans.core.hub import arguments
 from tincans.core.hub.claims import Claim, Claims, Home
@@ -31,7 +31,6 @@ Held = tuple[int, Any]  # version, value
 class Watching:
     """A running watch (`wanted` unused), or a wait for a value."""
 
-    granted: ClassVar[bool] = False
     home: Home
     owner: Hashable
     ticket: Hashable
@@ -149,7 +148,7 @@ class Values:
                 self.withdraw(watching, seen=True)
                 out.append(Done(watching.ticket, True))
                 if self._journal.on:
-                    self._journal.depends(_nothing, watching.ticket)
+                    self._journal.depends(None, watching.ticket)
 
     def _forget_oldest(self) -> None:
         key, version = self._deleted.popitem(last=False)
@@ -173,7 +172,3 @@ class Values:
 
 def _is(value: Any, wanted: Any) -> bool:
     return type(value) is type(wanted) and bool(value == wanted)
-
-
-def _nothing() -> None:
-    """The way back for a wait that was answered: its ticket fails, and there is nothing else to undo."""
