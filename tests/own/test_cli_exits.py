@@ -50,8 +50,8 @@ def test_every_error_has_the_exit_code_that_was_chosen_for_it(error: type[errors
     assert code_for(error("why")) == CHOSEN[error.code]
 
 
-def test_a_failure_over_there_stays_one_when_it_was_a_timeout_over_there() -> None:
-    both = type("RemoteTimeout", (errors.RemoteError, TimeoutError), {})
+def test_a_failure_over_there_is_not_taken_for_one_of_our_own() -> None:
+    both = type("RemoteAddressError", (errors.RemoteError, errors.AddressError), {})
     assert code_for(both("why")) == Exit.FAILED
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import selectors
 import signal
 import subprocess
 import sys
@@ -19,6 +20,9 @@ from pathlib import Path
 from typing import IO
 
 import pytest
+
+import tincans
+from tincans.cli import boards
 
 SHOP = '''
 import collections.abc, sys, time
@@ -94,7 +98,11 @@ class Shell:
 
 
 def first_line(stream: IO[str] | None) -> str:
+    """The next line of a program, which must come in time."""
     assert stream is not None
+    with selectors.DefaultSelector() as waiting:
+        waiting.register(stream, selectors.EVENT_READ)
+        assert waiting.select(PATIENCE), "the program said nothing in time"
     return stream.readline()
 
 
@@ -265,14 +273,34 @@ def test_a_subscriber_that_hears_nothing_ends_with_4(shell: Shell) -> None:
 def test_jobs_are_taken_in_order_once_each(shell: Shell) -> None:
     assert shell.run("put", "unix:shop", "jobs", "1", "-", stdin='two\n{"three": 3}\n').returncode == 0
     assert shell.run("take", "unix:shop", "jobs").stdout == "1\n"
-    assert shell.run("take", "unix:shop", "jobs", "--all", "--timeout", "0.2").stdout == 'two\n{"three": 3}\n'
-    assert shell.run("take", "unix:shop", "jobs", "--timeout", "0.2").returncode == 4
+    rest = shell.run("take", "unix:shop", "jobs", "--all", "--timeout", "0.2")
+    assert (rest.stdout, rest.returncode) == ('two\n{"three": 3}\n', 0)
+    assert shell.run("take", "unix:shop", "jobs", "--all", "--timeout", "0.2").returncode == 4
 
 
 def test_a_value_that_was_set_can_be_got_by_another_program(shell: Shell) -> None:
     assert shell.run("set", "unix:shop", "motto", "two words").stdout == ""
     assert shell.run("get", "unix:shop", "motto").stdout == "two words\n"
     assert shell.run("get", "unix:shop", "motto", "--json").stdout == '"two words"\n'
+
+
+def test_a_watcher_hears_of_a_deletion_but_not_as_data(shell: Shell) -> None:
+    program = shell.start("watch", "unix:shop", "moon", "--count", "3")
+    with tincans.connect(f"unix:{shell.place}/run/shop.sock") as other:
+        other.state["moon"] = 1
+        assert first_line(program.stdout) == "1\n"
+        del other.state["moon"]
+        assert first_line(program.stderr) == "tincans: 'moon' was deleted\n"
+        other.state["moon"] = 2
+    assert program.communicate(timeout=PATIENCE)[0] == "2\n"
+
+
+def test_what_a_subscriber_missed_is_said_beside_the_data(capsys: pytest.CaptureFixture[str]) -> None:
+    for missed in (0, 3, None):
+        boards.say_missed(missed)
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert told.err == "tincans: 3 missed before this one\ntincans: some missed before this one\n"
 
 
 def test_a_key_without_a_value_ends_with_1(shell: Shell) -> None:

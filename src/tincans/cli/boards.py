@@ -60,7 +60,7 @@ def sub(name: str, pattern: str, as_json: bool, topics: bool, count: int | None,
     with peer(name, timeout=timeout) as other, other.subscribe(pattern) as notes:
         for _ in _times(count):
             note = notes.receive(timeout=timeout)
-            _say_missed(note.missed)
+            say_missed(note.missed)
             if as_json:
                 show({"topic": note.topic, "value": note.value, "missed": note.missed}, as_json=True)
             else:
@@ -184,6 +184,7 @@ def _times(count: int | None) -> Iterable[int]:
     return numbers() if count is None else range(count)
 
 
-def _say_missed(missed: int | None) -> None:
+def say_missed(missed: int | None) -> None:
+    """Say on stderr how many were lost just before; None: nobody knows how many."""
     if missed != 0:
         say(f"tincans: {'some' if missed is None else missed} missed before this one")
