@@ -259,6 +259,14 @@ def test_marks_within_marks_end_at_the_deepest_level() -> None:
         WIRE.reader(Any)(message.value, message)
 
 
+def test_a_mark_in_a_body_that_is_said_to_be_plain_is_refused() -> None:
+    mark = msgspec.msgpack.Ext(Code.TUPLE.value, b"\x90")
+    message: Any = WIRE.decode([msgspec.msgpack.encode([2, 1, [mark], False])])
+    for as_type in (Any, list[Any]):
+        with pytest.raises(msgspec.ValidationError, match="said to be plain"):
+            WIRE.reader(as_type)(message.value, message)
+
+
 def test_a_part_may_be_used_more_than_once() -> None:
     twice = [msgspec.msgpack.Ext(Code.BYTES.value, b"\x00")] * 2
     message: Any = WIRE.decode([msgspec.msgpack.encode([2, 1, twice, True]), b"shared"])

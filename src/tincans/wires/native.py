@@ -168,9 +168,15 @@ def _reading(annotation: Any) -> Reading:
 
 def _new_reading(annotation: Any) -> Reading:
     if annotation is Any:
-        return Decoder().decode, None
+        return Decoder(ext_hook=_refuse_mark).decode, None
     wanted = readable(annotation, builtin_types=_BUILT_IN)
-    return Decoder(wanted, dec_hook=accept).decode, converter(annotation, builtin_types=_BUILT_IN)
+    return Decoder(wanted, dec_hook=accept, ext_hook=_refuse_mark).decode, converter(
+        annotation, builtin_types=_BUILT_IN
+    )
+
+
+def _refuse_mark(code: int, data: memoryview) -> Any:
+    raise msgspec.ValidationError(f"A body that is said to be plain has a marked value in it (code {code}).")
 
 
 _cached_reading = lru_cache(maxsize=1024)(_new_reading)
