@@ -40,10 +40,10 @@ class Entry:
 
     __slots__ = ("begun", "future", "large", "parts")
 
-    def __init__(self, parts: list[Buffer], *, large: bool = False) -> None:
+    def __init__(self, parts: list[Buffer], *, large: bool = False, begun: bool = False) -> None:
         self.parts: list[Buffer] | None = parts
         self.large = large
-        self.begun = False
+        self.begun = begun
         self.future: asyncio.Future[bool] | None = None
 
     def settle(self, error: BaseException | None = None) -> None:
@@ -74,21 +74,22 @@ class Outbox:
 
     def add(self, parts: list[Buffer]) -> Entry | None:
         """Send a message now if possible: None when it has left, else its entry. TooLargeError; the string's errors."""
-        large = len(parts) != 1 or len(parts[0]) > LARGE
-        if large:
+        connection = self._connection
+        large = begun = False
+        if len(parts) != 1 or len(parts[0]) > LARGE:
             total = size(parts)
-            if total > self._connection.max_message:
-                raise too_large(total, self._connection.max_message)
+            if total > connection.max_message:
+                raise too_large(total, connection.max_message)
             large = total > LARGE
-        entry = Entry(parts, large=large)
         if not self._entries and not large:
             try:
-                self._connection.send(parts, timeout=0)
-                if self._connection.flush(timeout=0):
+                connection.send(parts, timeout=0)
+                if connection.flush(timeout=0):
                     return None
-                entry.begun = True
+                begun = True
             except WaitTimeoutError:
                 pass
+        entry = Entry(parts, large=large, begun=begun)
         self._entries.append(entry)
         if len(self._entries) == 1:
             self._push()
