@@ -84,9 +84,14 @@ class AsyncLink(Link):
             await self.outbox.left(entry, timeout)
 
     def send_parts(self, parts: list[Buffer], *, timeout: float | None) -> None:
-        """From a thread: blocks until it has left. On the loop: like `post`, but says what is wrong."""
+        """From a thread: blocks while much waits to be sent. On the loop: like `post`, but says what is wrong."""
         if self.on_loop():
             self._put_out(parts)
+            return
+        if self.dead is not None:
+            raise self._gone("not_sent")
+        if len(self._handed) + len(self.outbox) < AT_ONCE:
+            self.post_parts(parts)
             return
         handed: concurrent.futures.Future[None] = concurrent.futures.Future()
         on_loop(self.loop, lambda: self.tasks.run(self._send_for(parts, timeout, handed)))
@@ -130,7 +135,7 @@ class AsyncLink(Link):
         self.post_parts(self.wire.encode(message, self.references))
 
     def has_unsent(self) -> bool:
-        return self.dead is None and self.outbox.busy
+        return self.dead is None and len(self.outbox) > 0
 
     # -- receiving -------------------------------------------------------------------------------------------------
 

@@ -68,9 +68,8 @@ class Outbox:
         self._progress = 0.0
         self._patience: asyncio.TimerHandle | None = None
 
-    @property
-    def busy(self) -> bool:
-        return bool(self._entries)
+    def __len__(self) -> int:
+        return len(self._entries)
 
     def add(self, parts: list[Buffer]) -> Entry | None:
         """Send a message now if possible: None when it has left, else its entry. TooLargeError; the string's errors."""
