@@ -123,9 +123,10 @@ class Peer(Generic[C]):
         on_full: Policy = "wait",
         lease: float = 30.0,
         max_deliveries: int = 5,
+        renew: bool = True,
     ) -> Queue:
         """A queue of jobs: `q.put(x)`, `with q.take() as job:`. `lease` in seconds; see `Queue`."""
-        return self._words.queue(name, max_items=max_items, on_full=on_full, lease=lease, max_deliveries=max_deliveries)
+        return self._words.queue(name, max_items=max_items, on_full=on_full, lease=lease, max_deliveries=max_deliveries, renew=renew)
 
     @property
     def state(self) -> State:

@@ -16,7 +16,7 @@ from typing import Any
 from tincans.contracts import Board, Change, Delivery, Locks, Note, Policy, Queues, Subscription, Topics, Values
 from tincans.errors import LeaseLostError, TincansError, UnsupportedError, WaitTimeoutError
 from tincans.facts import Facts, No, Verb
-from tincans.pump.reactor import reactor
+from tincans.pump.reactor import Timer, reactor
 
 LEASE = 30.0
 MAX_DELIVERIES = 5
@@ -69,14 +69,16 @@ class Job:
     to the queue's dead letters.
     """
 
-    def __init__(self, queues: Queues, delivery: Delivery, timeout: float | None) -> None:
+    def __init__(self, queues: Queues, delivery: Delivery, timeout: float | None, *, renew: bool = True) -> None:
         self._queues = queues
         self._delivery = delivery
         self._timeout = timeout
         self._settled = False
         self.value = delivery.value
         self.deliveries = delivery.deliveries
-        self._renew_later()
+        self._timer: Timer | None = None
+        if renew:
+            self._renew_later()
 
     def _renew_later(self) -> None:
         import time
@@ -95,7 +97,8 @@ class Job:
 
     def _settle(self) -> None:
         self._settled = True
-        self._timer.cancel()
+        if self._timer is not None:
+            self._timer.cancel()
 
     def done(self) -> None:
         """Acknowledge: it is never delivered again. LeaseLostError when somebody else may have it by now."""
@@ -123,7 +126,7 @@ class Job:
 
 
 class Queue:
-    """Jobs for one taker each.
+    """Jobs for one taker each. With `renew=False` a job must be done within its `lease` (seconds).
 
     `max_items` and `on_full` ("wait", "drop_oldest", "refuse") bound it for what this program puts.
     """
@@ -137,6 +140,7 @@ class Queue:
         on_full: Policy = "wait",
         lease: float = LEASE,
         max_deliveries: int = MAX_DELIVERIES,
+        renew: bool = True,
         timeout: float | None = 30.0,
     ) -> None:
         self._queues = queues
@@ -145,6 +149,7 @@ class Queue:
         self._on_full = on_full
         self._lease = lease
         self._max_deliveries = max_deliveries
+        self._renew = renew
         self._timeout = timeout
 
     def put(self, value: Any, *, delay: float = 0.0, timeout: float | None = None) -> None:
@@ -163,7 +168,7 @@ class Queue:
         delivery = self._queues.take(self.name, lease=self._lease, max_deliveries=self._max_deliveries, timeout=timeout)
         if delivery is None:
             raise WaitTimeoutError(f"No job in {self.name!r} within {timeout or 0:g} s.")
-        return Job(self._queues, delivery, self._timeout)
+        return Job(self._queues, delivery, self._timeout, renew=self._renew)
 
     def __iter__(self) -> Iterator[Job]:
         while True:

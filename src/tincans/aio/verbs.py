@@ -88,21 +88,25 @@ class Job:
     time; a job that is delivered too often goes to the queue's dead letters.
     """
 
-    def __init__(self, queues: Queues, delivery: Delivery, timeout: float | None) -> None:
+    def __init__(self, queues: Queues, delivery: Delivery, timeout: float | None, *, renew: bool = True) -> None:
         self._queues = queues
         self._delivery = delivery
         self._timeout = timeout
         self.value = delivery.value
         self.deliveries = delivery.deliveries
         self._settled = False
-        self._renewing = asyncio.get_running_loop().create_task(_keep_renewing(weakref.ref(self), delivery.lease / 3))
+        self._renewing: asyncio.Task[None] | None = None
+        if renew:
+            renewing = _keep_renewing(weakref.ref(self), delivery.lease / 3)
+            self._renewing = asyncio.get_running_loop().create_task(renewing)
 
     async def _renew(self) -> None:
         await self._queues.renew(self._delivery, timeout=self._delivery.lease / 3)
 
     def _settle(self) -> None:
         self._settled = True
-        self._renewing.cancel()
+        if self._renewing is not None:
+            self._renewing.cancel()
 
     async def done(self) -> None:
         """Acknowledge: it is never delivered again. LeaseLostError when somebody else may have it by now."""
@@ -157,6 +161,7 @@ class Queue:
         on_full: Policy = "wait",
         lease: float = LEASE,
         max_deliveries: int = MAX_DELIVERIES,
+        renew: bool = True,
         timeout: float | None = 30.0,
     ) -> None:
         self._board = board
@@ -165,6 +170,7 @@ class Queue:
         self._on_full = on_full
         self._lease = lease
         self._max_deliveries = max_deliveries
+        self._renew = renew
         self._timeout = timeout
 
     async def put(self, value: Any, *, delay: float = 0.0, timeout: float | None = None) -> None:
@@ -190,7 +196,7 @@ class Queue:
         delivery = await queues.take(self.name, lease=self._lease, max_deliveries=self._max_deliveries, timeout=timeout)
         if delivery is None:
             raise WaitTimeoutError(f"No job in {self.name!r} within {timeout or 0:g} s.")
-        return Job(queues, delivery, self._timeout)
+        return Job(queues, delivery, self._timeout, renew=self._renew)
 
     async def __aiter__(self) -> AsyncIterator[Job]:
         while True:

@@ -11,10 +11,10 @@ Rules of this file
 from __future__ import annotations
 
 import contextvars
-import time
 from collections import OrderedDict
 from collections.abc import Callable
 from threading import Lock
+from time import monotonic
 from typing import Any
 
 from tincans.contracts import Identity
@@ -103,6 +103,10 @@ class Running:
         self.cancel = cancel
 
 
+PLAIN_RESULTS = frozenset({type(None), bool, int, float, str, bytes})
+"""Results that are certainly no stream, no coroutine, and no trouble to send."""
+
+
 def _nothing() -> None:
     pass
 
@@ -123,7 +127,7 @@ class Journal:
         return None if found is None else found[1]
 
     def add(self, key: str, value: Any) -> None:
-        now = time.monotonic()
+        now = monotonic()
         with self._lock:
             self._answers[key] = (now, value)
             while len(self._answers) > JOURNAL_ENTRIES or next(iter(self._answers.values()))[0] < now - JOURNAL_SECONDS:
@@ -136,16 +140,18 @@ class Executor:
     def __init__(self, dispatcher: Dispatcher) -> None:
         self.dispatcher = dispatcher
         self.journal = Journal()
-        self.busy = 0
+        self.active: set[int] = set()
+        """Requests (by identity) that a function of ours works on."""
 
     def execute(self, link: Link, request: Request[Any]) -> None:
         """Run one request and answer it; never raises."""
         id = request.id
         try:
-            if request.name.startswith(CALL_BACK):
+            name = request.name
+            if name[:1] == "$" and name.startswith(CALL_BACK):
                 self._call_back(link, request)
                 return
-            exposed = self.dispatcher.find(request.name)
+            exposed = self.dispatcher.find(name)
             args, kwargs = exposed.arguments(link.wire, request, link.references)
             if request.key is not None and (known := self.journal.find(request.key)) is not None:
                 link.reply(Reply(id, known[0]), timeout=ANSWER_TIMEOUT)
@@ -159,15 +165,20 @@ class Executor:
     def _run(self, link: Link, request: Request[Any], exposed: Exposed, args: Any, kwargs: Any) -> None:
         if exposed.slow:
             link.hand_over()
-        began = time.monotonic()
+        began = monotonic()
         calling_now.set((link, request))
-        self.busy += 1
+        self.active.add(id(request))
         try:
             result = exposed.function(*args, **kwargs) if kwargs else exposed.function(*args)
         finally:
-            self.busy -= 1
-        if not exposed.slow and time.monotonic() - began > SLOW:
+            self.active.discard(id(request))
+        if not exposed.slow and monotonic() - began > SLOW:
             exposed.slow = True
+        if type(result) in PLAIN_RESULTS and request.key is None:
+            number = request.id
+            if number and link.session.running.pop(number, None) is not None:
+                link.reply(Reply(number, result), timeout=ANSWER_TIMEOUT)
+            return
         self._answer(link, request, result)
 
     def _answer(self, link: Link, request: Request[Any], result: Any) -> None:
@@ -210,10 +221,10 @@ class Executor:
     def _await(self, link: Link, request: Request[Any], coroutine: Any) -> None:
         from tincans.toolkit import asyncio_bridge
 
-        self.busy += 1
+        self.active.add(id(request))
 
         def then(result: Any, error: BaseException | None) -> None:
-            self.busy -= 1
+            self.active.discard(id(request))
             if error is None:
                 link.reactor.submit(lambda: self._answer_safely(link, request, result))
             elif not isinstance(error, Exception):

@@ -217,7 +217,7 @@ class Host:
 
     def is_draining(self) -> bool:
         """Whether functions still run or answers are still on their way out."""
-        return bool(self.executor.busy or any(link.has_unsent() for link in list(self.links)))
+        return bool(self.executor.active or any(link.has_unsent() for link in list(self.links)))
 
     def end(self) -> None:
         """Close the hub and every link."""

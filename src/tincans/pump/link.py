@@ -3,7 +3,7 @@
 Rules of this file
 - The caller does the reading: a thread that waits for its answer holds the reading role, hands other people's
   messages on, and passes the role to another waiter when it leaves. In the background the reactor reads.
-- The reading role (`_reading`) is released before a handler runs: a slow handler holds up nobody.
+- The reading role (`reading`) is released before a handler runs: a slow handler holds up nobody.
 - `send` blocks its thread, for the thread's own messages; `post` never blocks, for messages to other people.
 - Whatever ends the connection goes through `lost`, once: every waiter, stream and running call learns of it.
 """
@@ -99,10 +99,11 @@ class Link:
         self.background = False
         self.software = ""
         self.references = LinkReferences(self)
+        self.read_any = wire.reader(Any, self.references)
         self._fd = connection.fileno()
         self._send_many = getattr(connection, "send_many", None)
         self._sending = threading.Lock()
-        self._reading = threading.Lock()
+        self.reading = threading.Lock()
         self._dying = threading.Lock()
         self._parked: deque[Waiter] = deque()
         self._outbox: deque[list[Buffer]] = deque()
@@ -192,6 +193,25 @@ class Link:
             self.connection.send(self._outbox[0], timeout=timeout)
             self._outbox.popleft()
 
+    def exchange(self, request: Request[Any], timeout: float | None) -> Any | None:
+        """Send a request and receive its answer, when nobody else needs the link meanwhile: the shortest way.
+
+        None: it was sent, but something else came first; the caller waits on.
+        """
+        self.send_parts(self.wire.encode(request, self.references), timeout=timeout)
+        try:
+            parts = self.connection.receive(timeout=timeout)
+            if parts is None:
+                return None
+            message: Any = self.wire.decode(parts)
+            if type(message) is Reply and message.id == request.id and not message.stream:
+                self.heard += 1
+                return message
+            self._handle(message)
+        except TincansError as error:
+            self.lost(error)
+        return None
+
     # -- receiving: waiting for one thing ----------------------------------------------------------------------
 
     def wait(self, waiter: Waiter, timeout: float | None) -> bool:
@@ -199,11 +219,11 @@ class Link:
         deadline = None if timeout is None else time.monotonic() + timeout
         left = timeout
         while not waiter.done:
-            if self._reading.acquire(False):
+            if self.reading.acquire(False):
                 try:
                     self._read_until(waiter, deadline, left)
                 finally:
-                    self._pass_on()
+                    self.pass_on()
                     if self._fd is None and self.background:
                         self.attend()
             elif not self._sleep(waiter, left):
@@ -224,7 +244,7 @@ class Link:
                 parts = receive(timeout=left)
                 if parts is None:
                     return
-                self._take(parts)
+                self._handle(self.wire.decode(parts))
             except TincansError as error:
                 self.lost(error)
                 if not waiter.done:
@@ -236,7 +256,7 @@ class Link:
     def _sleep(self, waiter: Waiter, left: float | None) -> bool:
         waiter.prepare_to_sleep()
         self._parked.append(waiter)
-        if waiter.done or not self._reading.locked():
+        if waiter.done or not self.reading.locked():
             # Between our look and now the reader left: it may not have seen us, so look again ourselves.
             self._unpark(waiter)
             return True
@@ -248,9 +268,13 @@ class Link:
         with contextlib.suppress(ValueError):
             self._parked.remove(waiter)
 
-    def _pass_on(self) -> None:
+    def pass_on(self) -> None:
         """Give the reading role back, and wake one who may want it."""
-        self._reading.release()
+        self.reading.release()
+        if self._parked:
+            self._nudge_next()
+
+    def _nudge_next(self) -> None:
         while self._parked:
             try:
                 waiter = self._parked.popleft()
@@ -262,14 +286,14 @@ class Link:
 
     def probe(self) -> None:
         """Look, without waiting, whether something has come meanwhile: news, a goodbye, or the end."""
-        if self._reading.acquire(False):
+        if self.reading.acquire(False):
             try:
                 while (parts := self.connection.receive(timeout=0)) is not None:
-                    self._take(parts)
+                    self._handle(self.wire.decode(parts))
             except TincansError as error:
                 self.lost(error)
             finally:
-                self._pass_on()
+                self.pass_on()
 
     # -- receiving: in the background ----------------------------------------------------------------------------
 
@@ -281,7 +305,7 @@ class Link:
 
     def ready(self) -> None:
         """A worker's job: receive what is there, and stay a while if more may come."""
-        if not self._reading.acquire(False):
+        if not self.reading.acquire(False):
             return  # somebody reads; the reactor looks again at its next tick
         linger = LINGER if Link.lingering < MAX_LINGERING else 0.0
         if self._fd is None:
@@ -294,29 +318,35 @@ class Link:
 
     def _read_on(self, linger: float) -> None:
         """Receive and handle until nothing comes for `linger` seconds, or somebody else has the reading role."""
-        connection = self.connection
+        connection, decode = self.connection, self.wire.decode
         while True:
             try:
                 if self._corked and not connection.pending():
                     self._uncork()
                 parts = connection.receive(timeout=linger)
                 if parts is None:
-                    self._pass_on()
+                    self.pass_on()
                     self._rearm()
                     return
-                request = self._take(parts, True)
+                message: Any = decode(parts)
+                if type(message) is not Request or message.name[:1] == "$" or not self.greeted:
+                    self._handle(message)
+                    continue
+                self.session.check_request(message)
             except TincansError as error:
-                self._pass_on()
+                self.pass_on()
                 self.lost(error)
                 return
-            if request is not None:
-                self._epoch += 1
-                self._pass_on()
-                if self._fd is None:
-                    self.attend()
-                self.owner.execute(self, request)
-                if not self._reading.acquire(False):
-                    return
+            self._epoch += 1
+            self.heard += 1
+            self.reading.release()
+            if self._parked:
+                self._nudge_next()
+            if self._fd is None:
+                self.attend()
+            self.owner.execute(self, message)
+            if not self.reading.acquire(False):
+                return
 
     def rest(self) -> bool:
         """The reactor's look at a link that was being read: arm it when nobody has read it since the last look."""
@@ -324,16 +354,16 @@ class Link:
             return True
         if self._corked:
             self._uncork()
-        if self._reading.locked() or self._epoch != self._seen_epoch:
+        if self.reading.locked() or self._epoch != self._seen_epoch:
             self._seen_epoch = self._epoch
-            return self._fd is None and self._reading.locked()
+            return self._fd is None and self.reading.locked()
         self._rearm()
         return True
 
     def _rearm(self) -> None:
         if self.dead is None:
             if self._fd is None:
-                if not self._reading.locked():
+                if not self.reading.locked():
                     threading.Thread(target=self.ready, name="tincans-reader", daemon=True).start()
             elif self.connection.pending():
                 self.reactor.submit(self.ready)
@@ -344,7 +374,7 @@ class Link:
         """Called before a handler known to be slow: let the background read on at once."""
         if self._corked:
             self._uncork()
-        if not self._reading.locked():
+        if not self.reading.locked():
             self._rearm()
 
     # -- answers of short handlers, several in one go ---------------------------------------------------------------
@@ -379,9 +409,18 @@ class Link:
 
     # -- what becomes of a message ---------------------------------------------------------------------------------
 
-    def _take(self, parts: list[Buffer], may_run: bool = False) -> Request[Any] | None:
-        """Handle one message. A request to be run by this thread is returned when `may_run`."""
+    def _take(self, parts: list[Buffer]) -> Request[Any] | None:
+        """Handle one message; a request for one of our functions is returned, to be run."""
         message: Any = self.wire.decode(parts)
+        if type(message) is Request and message.name[:1] != "$" and self.greeted:
+            self.session.check_request(message)
+            self.heard += 1
+            return message
+        self._handle(message)
+        return None
+
+    def _handle(self, message: Any) -> None:
+        """What one message does. A request that may take long is left to a worker: this thread reads on."""
         self.heard += 1
         kind = type(message)
         if not self.greeted:
@@ -389,12 +428,9 @@ class Link:
         elif kind is Request:
             self.session.check_request(message)
             if not self.owner.execute_at_once(self, message):
-                if may_run:
-                    return message
                 self.reactor.submit(lambda: self.owner.execute(self, message))
         else:
             self.handlers[kind](message)
-        return None
 
     def _on_answer(self, message: Reply[Any]) -> None:
         waiter = self.session.calls.pop(message.id, None)
