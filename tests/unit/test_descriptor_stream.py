@@ -480,14 +480,6 @@ def test_with_one_processor_nobody_spins() -> None:
         os.sched_setaffinity(0, all_of_them)
 
 
-def test_two_receivers_each_get_their_own_message() -> None:
-    with ends() as (here, there):
-        receivers = [Outcome(lambda: here.receive(timeout=DEADLINE)) for _ in range(2)]
-        there.send([b"one"], timeout=1)
-        there.send([b"two"], timeout=1)
-        assert sorted(as_bytes(receiver.join().value)[0] for receiver in receivers) == [b"one", b"two"]
-
-
 def test_both_ways_at_once_nothing_is_mixed() -> None:
     data = os.urandom(5_000_000)
     with ends() as (here, there):

@@ -11,16 +11,24 @@ from __future__ import annotations
 
 import os
 import select
-import time
 from collections.abc import Callable
 from io import FileIO
+from time import monotonic, perf_counter
+from types import SimpleNamespace
+from typing import Any, Final
 
 from tincans.contracts import Buffer, Framing
-from tincans.errors import ClosedError, DisconnectedError, ProtocolError
+from tincans.errors import ClosedError, DisconnectedError, ProtocolError, TincansError
 from tincans.toolkit.descriptor_end import DescriptorEnd
 
 CHUNK = 65536
 """Bytes asked for at a time: the usual capacity of a pipe (pipe(7))."""
+
+_UNKNOWN: Final = SimpleNamespace(idle=False)
+"""The state of a decoder that does not tell: it may hold a message."""
+
+MOST_LATE = 16
+"""Rounds that a receiver goes on after its time while bytes keep coming: about a megabyte."""
 
 MOST_MISSES = 6
 """After this many vain spins in a row, only one wait in 2**6 spins."""
@@ -51,8 +59,8 @@ class DescriptorReader:
     """
 
     __slots__ = (
-        "_ahead", "_feed", "_gone", "_misses", "_next", "_read", "_skips", "_space", "_spin", "_stream", "decoder",
-        "end",
+        "_ahead", "_gone", "_misses", "_next", "_read", "_skips", "_spin", "_state", "_stream", "_take",
+        "decoder", "end",
     )  # fmt: skip
 
     def __init__(
@@ -62,87 +70,118 @@ class DescriptorReader:
         self.decoder = framing.decoder(max_message)
         # A FileIO says "nothing yet" by None, for less than the exception that os.read raises.
         self._stream = FileIO(fd, "rb", closefd=False)
-        self._read, self._feed, self._next = self._stream.read, self.decoder.feed, self.decoder.next
-        self._space: memoryview | None = None
-        self._ahead: list[Buffer] | None = None
+        self._read, self._next = self._stream.read, self.decoder.next
+        # What our own decoders have beyond the contract saves two calls for each message.
+        self._take: Callable[[bytes], list[Buffer] | None] = getattr(self.decoder, "take", self._feed_and_next)
+        self._state: Any = self.decoder if hasattr(self.decoder, "idle") else _UNKNOWN
+        self._ahead: list[Buffer] | ProtocolError | None = None
         self._gone = gone
         self._spin, self._misses, self._skips = useful_spin(spin), 0, 0
+
+    def _feed_and_next(self, chunk: bytes) -> list[Buffer] | None:
+        self.decoder.feed(chunk)
+        return self._next()
 
     def receive(self, *, timeout: float | None) -> list[Buffer] | None:
         """See contracts.Connection."""
         end = self.end
+        end.busy = True
         try:
-            with end.lock:
-                if self._ahead is not None:
-                    message, self._ahead = self._ahead, None
-                    return message
-                return self._next() or self._receive(timeout)
+            deadline = None if timeout is None else monotonic() + timeout
+            message = None
+            if self._state.idle and self._ahead is None and not end.closed:
+                chunk = self._arrival(timeout)
+                if chunk:
+                    message = self._take(chunk)
+                elif chunk is not None:
+                    raise self._gone()
+                elif timeout == 0:
+                    return None
+            if message is None:
+                message = self._receive_until(deadline)
+            if not self._state.idle:
+                self._look_ahead()
+            return message
+        except OSError as error:  # a terminal that was hung up, a socket that was reset
+            if isinstance(error, TincansError):
+                raise
+            raise self._gone() from None
         finally:
+            end.busy = False
             if end.closed:
                 end.leave()
 
-    def _receive(self, timeout: float | None) -> list[Buffer] | None:
-        end, deadline = self.end, None
+    def _receive_until(self, deadline: float | None) -> list[Buffer] | None:
+        """The general case. After the deadline it still takes what is there, within bounds, but waits no more."""
+        end, late = self.end, 0
         while not end.closed:
-            came = self._take_in() if timeout == 0 else self._look()
+            message = self._whole()
+            if message is not None:
+                return message
+            left = None if deadline is None else max(0.0, deadline - monotonic())
+            late += left == 0
+            came = late <= MOST_LATE and self._take_in(left)
             if came is None:
-                if timeout == 0:
-                    return None
-                if timeout is not None:
-                    deadline = deadline or time.monotonic() + timeout
-                    timeout = max(0.0, deadline - time.monotonic())
-                if not end.wait(timeout):
-                    return None
-                came = self._take_in()
-            if came is False:
                 raise self._gone()
-            if came:
-                message = self._next()
-                if message is not None:
-                    return message
-                self._space = self.decoder.space()
+            if not came and left == 0:
+                return None
         raise ClosedError("This connection was closed on this side; connect again to go on.")
 
-    def _look(self) -> bool | None:
-        """Take in what comes within `spin` seconds. After each vain time the next 1, 3, 7, ... looks are left out."""
-        if self._skips:
-            self._skips -= 1
-            return None
-        take_in, now = self._take_in, time.perf_counter
-        until = now() + self._spin
-        while (came := take_in()) is None:
-            if now() > until:
-                self._misses = min(self._misses + 1, MOST_MISSES)
-                self._skips = (1 << self._misses) - 1
-                return None
-        self._misses = 0
-        return came
+    def _whole(self) -> list[Buffer] | None:
+        """A whole message that has been taken in. ProtocolError when garbage comes next."""
+        ahead, self._ahead = self._ahead, None
+        if isinstance(ahead, ProtocolError):
+            raise ahead
+        return ahead or self._next()
 
-    def _take_in(self) -> bool | None:
-        """True when bytes came, None when there are none yet, False at the end of the stream."""
-        try:
-            if self._space is None:
-                chunk = self._read(CHUNK)
-                if chunk:
-                    self._feed(chunk)
-                    return True
-                return None if chunk is None else False
-            count = self._stream.readinto(self._space)
-        except OSError:  # a terminal that was hung up, a socket that was reset
-            return False
+    def _look_ahead(self) -> None:
+        """So that `pending`, which any thread may ask, only looks."""
+        if self._ahead is None:
+            try:
+                self._ahead = self._next()
+            except ProtocolError as error:
+                self._ahead = error
+
+    def _take_in(self, timeout: float | None) -> bool | None:
+        """Whether bytes came within `timeout`, None at the end of the stream. A large part's go straight to it."""
+        space = self.decoder.space()
+        if space is None:
+            chunk = self._arrival(timeout)
+            if chunk:
+                self.decoder.feed(chunk)
+            return chunk is not None and (len(chunk) > 0 or None)
+        count = self._stream.readinto(space)
+        if count is None and timeout != 0 and self.end.wait(timeout) and not self.end.closed:
+            count = self._stream.readinto(space)
         if count:
             self.decoder.filled(count)
-            self._space = self.decoder.space()
-        return None if count is None else count > 0
+        return count is not None and (count > 0 or None)
+
+    def _arrival(self, timeout: float | None) -> bytes | None:
+        """The next bytes, b"" at the end of the stream, None when none came within `timeout`, or for nothing.
+
+        It looks for `spin` seconds, then sleeps. After each vain spin the next 1, 3, 7, ... are left out.
+        """
+        read, end = self._read, self.end
+        if timeout == 0:
+            return read(CHUNK)
+        if self._skips:
+            self._skips -= 1
+        else:
+            until = perf_counter() + self._spin
+            while True:
+                chunk = read(CHUNK)
+                if chunk is not None:
+                    self._misses = 0
+                    return chunk
+                if perf_counter() > until:
+                    break
+            self._misses = min(self._misses + 1, MOST_MISSES)
+            self._skips = (1 << self._misses) - 1
+        if end.wait(timeout) and not end.closed:
+            return read(CHUNK)
+        return None
 
     def pending(self) -> bool:
         """See contracts.Connection."""
-        if self._ahead is None and self.end.lock.acquire(blocking=False):
-            try:  # whoever holds the lock instead is receiving, and takes what is here
-                if self._ahead is None:
-                    self._ahead = self._next()
-            except ProtocolError:
-                return True  # `receive` will raise it
-            finally:
-                self.end.lock.release()
         return self._ahead is not None

@@ -74,7 +74,8 @@ class DescriptorStream:
 
     @max_message.setter
     def max_message(self, limit: int) -> None:
-        self._writer.max_message = self._reader.decoder.max_message = limit
+        self._writer.limit(limit)
+        self._reader.decoder.max_message = limit
 
     def fileno(self) -> int | None:
         """The descriptor that is read. Stop watching it before `close`, which gives it back at once."""

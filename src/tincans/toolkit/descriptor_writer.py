@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 
 from tincans.contracts import Buffer, Framing, Parts
+from tincans.core.framing import SMALL
 from tincans.errors import ClosedError, DisconnectedError, TooLargeError, UnsendableError, WaitTimeoutError
 from tincans.toolkit.descriptor_end import DescriptorEnd
 
@@ -28,6 +29,7 @@ USUAL = 65536
 WIDE = 262144
 """The capacity asked for when a message does not fit: more gains little, and counts against the user (pipe(7))."""
 
+_writev = os.writev
 _SET_PIPE_SIZE = getattr(fcntl, "F_SETPIPE_SZ", 1031)
 
 
@@ -53,65 +55,71 @@ class DescriptorWriter:
     (True, None)
     """
 
-    __slots__ = ("_encode", "_gone", "_kept", "_wide", "end", "max_message")
+    __slots__ = ("_encode", "_frame", "_framed_up_to", "_gone", "_kept", "_small", "_wide", "end", "max_message")
 
     def __init__(self, fd: int, framing: Framing, *, max_message: int, gone: Callable[[], DisconnectedError]) -> None:
         self.end = DescriptorEnd(fd, select.POLLOUT)
-        self.max_message = max_message
         self._encode = framing.encode
+        # What our own Frames has beyond the contract saves two lists for each small message.
+        self._frame: Callable[[bytes], bytes] = getattr(framing, "frame", bytes)
+        self._framed_up_to = SMALL if hasattr(framing, "frame") else -1
+        self.limit(max_message)
         self._gone = gone
         self._kept: deque[memoryview] = deque()
         self._wide = False
 
+    def limit(self, max_message: int) -> None:
+        """Refuse larger messages from now on."""
+        self.max_message = max_message
+        self._small = min(self._framed_up_to, max_message)
+
     def send(self, parts: Parts, *, timeout: float | None) -> None:
         """See contracts.Connection."""
         end = self.end
+        end.busy = True
         try:
-            with end.lock:
-                frame = self._frame(parts)
-                if len(frame) != 1 or self._kept or end.closed:
-                    self._send(frame, timeout)
-                    return
-                try:
-                    sent = os.write(end.fd, frame[0])
-                except BlockingIOError:
-                    sent = 0
-                except OSError:
-                    raise self._gone() from None
-                if sent < len(frame[0]):
-                    self._send_rest(deque([memoryview(frame[0])]), sent, timeout)
+            envelope = parts[0] if len(parts) == 1 else None
+            if type(envelope) is not bytes or len(envelope) > self._small or self._kept or end.closed:
+                self._send(self._framed(parts), timeout)
+                return
+            frame = self._frame(envelope)
+            sent = self._write((frame,))
+            if sent < len(frame):
+                self._send_rest(deque([memoryview(frame)]), sent, timeout)
         finally:
+            end.busy = False
             if end.closed:
                 end.leave()
 
     def send_many(self, messages: Sequence[Parts], *, timeout: float | None) -> None:
         """Send several messages in as few system calls as they fit in. Together they are like one for `send`."""
         end = self.end
+        end.busy = True
         try:
-            with end.lock:
-                self._send([buffer for parts in messages for buffer in self._frame(parts)], timeout)
+            self._send([buffer for parts in messages for buffer in self._framed(parts)], timeout)
         finally:
+            end.busy = False
             if end.closed:
                 end.leave()
 
     def flush(self, *, timeout: float | None) -> bool:
         """See contracts.Connection."""
         end = self.end
+        end.busy = True
         try:
-            with end.lock:
-                return self._push(self._kept, timeout)
+            return self._push(self._kept, timeout)
         finally:
+            end.busy = False
             if end.closed:
                 end.leave()
 
-    def _frame(self, parts: Parts) -> list[Buffer]:
-        if len(parts) != 1 or type(parts[0]) is not bytes or len(parts[0]) > self.max_message:
-            total = size(parts)
-            if total > self.max_message:
-                raise TooLargeError(
-                    f"A message of {total:,} bytes is larger than the limit of {self.max_message:,}; nothing was sent."
-                    " Send it in pieces, or raise the option max_message on both sides."
-                )
+    def _framed(self, parts: Parts) -> list[Buffer]:
+        total = size(parts)
+        if total > self.max_message:
+            raise TooLargeError(
+                f"A message of {total:,} bytes is larger than the limit of {self.max_message:,}; nothing was sent."
+                " Send it in pieces, or raise the option max_message on both sides."
+            )
         try:
             return self._encode(parts)
         except ValueError as error:
@@ -159,7 +167,7 @@ class DescriptorWriter:
     def _write(self, buffers: Sequence[Buffer]) -> int:
         """How many bytes the kernel took: 0 when it is full."""
         try:
-            return os.writev(self.end.fd, buffers)
+            return _writev(self.end.fd, buffers)
         except BlockingIOError:
             return 0
         except OSError:

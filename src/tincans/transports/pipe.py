@@ -118,10 +118,11 @@ class PipeListener:
     def accept(self, *, timeout: float | None) -> DescriptorStream | None:
         """See contracts.Listener."""
         end = self._end
+        end.busy = True
         try:
-            with end.lock:
-                return self._accept(timeout)
+            return self._accept(timeout)
         finally:
+            end.busy = False
             if end.closed:
                 end.leave()
 
