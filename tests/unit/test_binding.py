@@ -63,6 +63,13 @@ def test_star_arguments_arrive_typed(wire: Wire) -> None:
     assert receive(variadic, 1, "a", "b", wire=wire) == ((1, "a", "b"), {})
 
 
+def test_a_parameter_may_have_any_name() -> None:
+    def f(_x: int, __y: int = 2, p1: int = 3, *, rename: bool = True, p0: int = 5) -> None: ...
+
+    assert receive(f, 1) == ((1, 2, 3), {})
+    assert receive(f, 1, p1=4, rename=False, p0=6) == ((1,), {"p1": 4, "rename": False, "p0": 6})
+
+
 @pytest.mark.parametrize("wire", WIRES, ids=lambda wire: wire.name)
 def test_double_star_arguments_arrive_typed(wire: Wire) -> None:
     args, kwargs = receive(variadic, 1, wire=wire, unit="s", x=1)

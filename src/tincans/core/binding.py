@@ -10,14 +10,13 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from functools import cached_property, partial
 from itertools import chain, repeat
 from typing import Any
 
 import msgspec
 from msgspec import UNSET, ValidationError, defstruct
-from msgspec.structs import asdict, astuple
+from msgspec.structs import astuple
 
 from tincans.contracts import Reader, References, Wire
 from tincans.core.annotations import converter
@@ -42,7 +41,8 @@ class Parameters:
 
     `positional` and `named` hold what is expected of each, `rest` and `extra` what `*args` and `**kwargs` hold
     (None without them), `required` the position of each parameter without a default. The shapes are types for a
-    wire, made once: a wire keeps a decoder for each.
+    wire, made once: a wire keeps a decoder for each. Their fields are p0, p1, ...: not every parameter's name can be
+    a field's.
     """
 
     def __init__(self, signature: inspect.Signature | None) -> None:
@@ -74,10 +74,10 @@ class Parameters:
             return Shape(type_, partial(_checked, checks) if checks else None)
         fields: list[Any] = [
             # The very object, as Python does it: msgspec would copy a list.
-            (name, each.type, msgspec.field(default_factory=partial(self.defaults.get, name)))
+            (f"p{i}", each.type, msgspec.field(default_factory=partial(self.defaults.get, name)))
             if name in self.defaults
-            else (name, each.type)
-            for name, each in wanted.items()
+            else (f"p{i}", each.type)
+            for i, (name, each) in enumerate(wanted.items())
         ]
         struct = defstruct("Positional", fields, array_like=True, forbid_unknown_fields=True)
         return Shape(struct, (lambda given: _checked(checks, astuple(given))) if checks else astuple)
@@ -87,7 +87,7 @@ class Parameters:
         """What is given by position where the others may come by name."""
         if self.rest is not None:
             return self._with_rest(0)
-        fields = [(name, each.type, UNSET) for name, each in self.positional.items()]
+        fields = [(f"p{i}", each.type, UNSET) for i, each in enumerate(self.positional.values())]
         struct = defstruct("Given", fields, array_like=True, forbid_unknown_fields=True)
         checks = _checks(enumerate(self.positional.values()))
         return Shape(struct, lambda given: _checked(checks, _only_given(given)))
@@ -103,13 +103,13 @@ class Parameters:
         """What is given by name: a dict of the names given."""
         if self.extra is not None:
             return Shape(dict[str, Any], partial(_named_converted, self.named, self.extra))
-        fields = [(name, each.type, UNSET) for name, each in self.named.items()]
-        checks = _checks(self.named.items())
-        return Shape(defstruct("Named", fields, forbid_unknown_fields=True), partial(_only_named, checks))
+        names = {f"p{i}": name for i, name in enumerate(self.named)}
+        fields = [(field, self.named[name].type, UNSET) for field, name in names.items()]
+        struct = defstruct("Named", fields, rename=names, forbid_unknown_fields=True)
+        return Shape(struct, partial(_only_named, tuple(self.named), _checks(self.named.items())))
 
 
-@dataclass(frozen=True, slots=True)
-class Shape:
+class Shape(msgspec.Struct, frozen=True):
     """What a wire reads a body as, and what remains to be done with that."""
 
     type: Any
@@ -168,8 +168,8 @@ def _only_given(given: Any) -> Values:
     return values[:count]
 
 
-def _only_named(checks: Checks, given: Any) -> dict[str, Any]:
-    values = {name: value for name, value in asdict(given).items() if value is not UNSET}
+def _only_named(names: tuple[str, ...], checks: Checks, given: Any) -> dict[str, Any]:
+    values = {name: value for name, value in zip(names, astuple(given), strict=True) if value is not UNSET}
     for name, check in checks:
         if name in values:
             _at(f".{name}", check, values[name])

@@ -11,8 +11,9 @@ import functools
 import inspect
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct
 
 from tincans.core.hints import underlying
 
@@ -26,13 +27,12 @@ _NUMPY_ITEM = re.compile(_NAMES + r"\s*(?::.*)?(?P<said>)")
 _FIELD = re.compile(r":(\w+)\s*([^:]*):\s*(.*)")
 
 
-@dataclass(frozen=True)
-class Docs:
+class Docs(Struct, frozen=True):
     """`summary`: the first paragraph, in one line. `text`: all of it. `parameters`: name to what is said of it."""
 
     summary: str = ""
     text: str = ""
-    parameters: dict[str, str] = field(default_factory=dict)
+    parameters: dict[str, str] = {}
     result: str = ""
 
 

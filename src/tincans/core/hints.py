@@ -13,7 +13,6 @@ import functools
 import inspect
 import types
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import msgspec
@@ -33,8 +32,7 @@ BINARY = (bytes, bytearray, memoryview)
 """What is not made out of a text where no wire has said that the text is base64."""
 
 
-@dataclass(frozen=True, slots=True)
-class Expected:
+class Expected(msgspec.Struct, frozen=True):
     """A value is read by the wire as `type`; when there is a `cls`, it must be one of those as well.
 
     `cls` is a class whose own fields no wire can read: never a dict is handed to a function that asks for it.

@@ -11,11 +11,11 @@ from __future__ import annotations
 import collections.abc as abc
 import inspect
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
 import msgspec
+from msgspec import Struct
 
 from tincans.core.docstring import Docs, docs_of
 from tincans.core.hints import expected, returned, spoken
@@ -36,8 +36,7 @@ _KINDS: dict[Any, ParameterKind] = {
 }
 
 
-@dataclass(frozen=True)
-class Parameter:
+class Parameter(Struct, frozen=True):
     """One parameter. `kind` "positional" may be given by name too; "rest" is `*args`, "extra" `**kwargs`.
 
     `type` is the annotation as Python writes it, `schema` the same as JSON Schema (with "default" where JSON can
@@ -47,14 +46,13 @@ class Parameter:
     name: str
     kind: ParameterKind = "positional"
     type: str = "Any"
-    schema: Schema = field(default_factory=dict)
+    schema: Schema = {}
     required: bool = True
     default: str | None = None
     about: str = ""
 
 
-@dataclass(frozen=True)
-class Function:
+class Function(Struct, frozen=True):
     """One exposed function. With `streams`, `result_type` and `result_schema` are those of each element.
 
     `parameters` is None for a C function that does not tell: it takes what it takes, by position.
@@ -65,7 +63,7 @@ class Function:
     summary: str = ""
     parameters: tuple[Parameter, ...] | None = ()
     result_type: str = "Any"
-    result_schema: Schema = field(default_factory=dict)
+    result_schema: Schema = {}
     result_about: str = ""
     text: str = ""
     streams: bool = False
@@ -74,12 +72,11 @@ class Function:
     safe: bool = False
 
 
-@dataclass(frozen=True)
-class Interface:
+class Interface(Struct, frozen=True):
     """All exposed functions. `definitions` holds the classes that the schemas refer to as "#/definitions/NAME"."""
 
     functions: tuple[Function, ...] = ()
-    definitions: dict[str, Schema] = field(default_factory=dict)
+    definitions: dict[str, Schema] = {}
 
     def find(self, name: str) -> Function | None:
         """The function of this name."""
