@@ -293,16 +293,18 @@ def test_a_dtype_from_the_wire_never_evaluates_text() -> None:
 
 def test_a_reader_is_cheap_to_make_again() -> None:
     WIRE.reader(dict[str, tuple[int, str]])
-    again = min(timeit.repeat(lambda: WIRE.reader(dict[str, tuple[int, str]]), number=100, repeat=5)) / 100
+    again = min(timeit.repeat(lambda: WIRE.reader(dict[str, tuple[int, str]]), number=20, repeat=50)) / 20
     assert again < 100e-6
 
 
 def test_a_plain_call_costs_little_more_than_one_msgspec_encode() -> None:
     request = Request(1, "add", (2, 5), timeout=30.0)
     bare = msgspec.msgpack.Encoder().encode
-    ours = min(timeit.repeat(lambda: WIRE.encode(request), number=10_000, repeat=7))
-    theirs = min(timeit.repeat(lambda: bare(request), number=10_000, repeat=7))
-    assert ours < 8 * theirs  # measured: 3.2
+    ours = min(
+        timeit.repeat(lambda: WIRE.encode(request), number=200, repeat=300)
+    )  # short, so that some run undisturbed
+    theirs = min(timeit.repeat(lambda: bare(request), number=200, repeat=300))
+    assert ours < 6 * theirs  # measured: 3.2
 
 
 def test_numbers_have_the_values_that_the_protocol_fixed() -> None:
