@@ -251,13 +251,16 @@ def test_a_batch_is_written_whole_or_not_at_all(keep: Keep) -> None:
     assert keep.load().changes == []
 
 
-def test_a_value_that_cannot_be_encoded_is_refused_and_not_put(path: Path) -> None:
+@pytest.mark.parametrize(("raised", "told"), [(UnsendableError("args[1]"), UnsendableError), (KeyError(1), KeepError)])
+def test_a_value_that_cannot_be_encoded_is_refused_and_not_put(
+    path: Path, raised: Exception, told: type[TincansError]
+) -> None:
     def encode(value: Any) -> bytes:
-        raise UnsendableError(f"args[1] is a {type(value).__name__}")
+        raise raised
 
     keep = Keep(path, encode=encode, decode=json.loads)
     desk = KeptDesk(keep)
-    with pytest.raises(UnsendableError):
+    with pytest.raises(told):
         desk.get("alice", "$put", "q", object())
     assert desk.get("alice", "$count", "q") == 0
     keep.close()

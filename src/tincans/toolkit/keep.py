@@ -127,6 +127,8 @@ class Keep:
             self.commit(changes)
         except TincansError as error:
             return hub.undo(error, outcomes)
+        except Exception as error:  # a fault in `encode`; the hub must not get ahead of its file even so
+            return hub.undo(KeepError(f"This cannot be kept in {self.path}: {error!r}. Nothing was changed."), outcomes)
         return outcomes
 
     def close(self) -> None:

@@ -56,6 +56,9 @@ class Name:
 class Hub:
     """The topics, queues, values and locks of one serving program.
 
+    Values are kept as they came, not copied: who puts or sets an object from inside the serving program must not change
+    it afterwards.
+
     >>> hub = Hub()
     >>> hub.request("bob", 1, "$take", ("jobs", 30.0, 3), now=0.0)
     []
