@@ -4,13 +4,15 @@
 VENV := .venv
 BIN := $(VENV)/bin
 ARGS :=
+COUNT := 1000000
+WIRES := $(basename $(notdir $(wildcard src/tincans/wires/[a-z]*.py)))
 NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11 python; do \
 	$$python -c '$(NEW_ENOUGH)' 2>/dev/null && { echo $$python; break; }; done)
 # A change to any of these installs again; a change to a Python file needs no install.
 BUILD_FILES := pyproject.toml $(wildcard setup.py src/tincans/_speed/*.c src/tincans/_speed/*.h)
 
-.PHONY: help demo test lint format clean
+.PHONY: help demo test lint format fuzz ring clean
 .DELETE_ON_ERROR:
 
 help:
@@ -18,6 +20,8 @@ help:
 	@echo "make test     all tests            (make test ARGS='-k pipe' for some)"
 	@echo "make lint     ruff, mypy --strict, import-linter"
 	@echo "make format   let ruff format the code"
+	@echo "make fuzz     a million mutated frames into every parser (COUNT=... for another number)"
+	@echo "make ring     the proofs of the C ring: sanitizers, hostile states, kills, models"
 	@echo "make clean    remove .venv and what builds and tools left"
 
 demo: $(VENV)/installed-cli
@@ -35,6 +39,13 @@ lint: $(VENV)/installed-dev
 format: $(VENV)/installed-dev
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
+
+fuzz: $(VENV)/installed-test
+	$(BIN)/python tests/fuzz/framing.py $(COUNT)
+	@for wire in $(WIRES); do echo "wire $$wire"; $(BIN)/python tests/fuzz/wires.py $$wire $(COUNT) || exit 1; done
+
+ring:
+	$(MAKE) -C tests/ring all
 
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

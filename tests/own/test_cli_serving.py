@@ -6,6 +6,8 @@ Rules of this file
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +15,8 @@ from pathlib import Path
 import pytest
 import rich_click as click
 
-from tincans.cli import serving
+import tincans
+from tincans.cli import program, serving
 
 CALCULATOR = """
 class Calculator:
@@ -88,3 +91,34 @@ def test_a_module_that_raises_shows_its_own_traceback(
         serving.find("broken_for_cli")
     assert raised.value.exit_code == 1
     assert "broken_for_cli.py" in capsys.readouterr().err
+
+
+class Interrupted:
+    """A server that is told to end while it is still being announced."""
+
+    def __init__(self) -> None:
+        self.closed = False
+
+    def __enter__(self) -> Interrupted:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.closed = True
+
+    def expose_object(self, thing: object) -> None: ...
+
+    @property
+    def urls(self) -> list[str]:
+        os.kill(os.getpid(), signal.SIGTERM)
+        return ["unix:never"]
+
+
+def test_a_server_told_to_end_before_it_runs_ends_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    server = Interrupted()
+    monkeypatch.setattr(tincans, "serve", lambda *urls, keep: server)
+    before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    try:
+        assert program.run(["serve", "statistics"]) == 0
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert server.closed
