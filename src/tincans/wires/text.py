@@ -48,6 +48,7 @@ FACTS = Facts(
 _ID = 1
 _KEYWORD = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)=")
 _BLANKS = " \t"
+_BLANK = re.compile("[ \t]")
 _quoted = msgspec.json.Encoder().encode
 _parsed = msgspec.json.Decoder().decode
 _extent = json.JSONDecoder().raw_decode
@@ -199,7 +200,8 @@ def _hear_word(line: str, start: int) -> tuple[bytes, int]:
         if line[end : end + 1] not in ("", " ", "\t"):
             raise ValueError(f"a blank is missing after {word[-20:]!r}")
         return word.encode(), end
-    end = min((place for blank in _BLANKS if (place := line.find(blank, start)) >= 0), default=len(line))
+    blank = _BLANK.search(line, start)
+    end = len(line) if blank is None else blank.start()
     word = line[start:end]
     return (word.encode() if word and _is_json(word) else _quoted(word)), end
 
