@@ -192,14 +192,10 @@ def test_an_error_of_the_string_ends_the_link(in_a_thread: bool) -> None:
             clog(near)
             box, link = outbox(connection, None if in_a_thread else near.fileno())
             box.add([b"a"])
-            with connection.changed:
-                connection.error = DisconnectedError("gone")
-            if not in_a_thread:
-                unclog(far)
-            else:
-                connection.kept = True
-                connection.make_room(1)
-            await until(lambda: link.dead is not None or (in_a_thread and len(box) == 0))
+            connection.error = DisconnectedError("gone")
+            connection.make_room(0)
+            unclog(far)
+            await until(lambda: link.dead is connection.error)
             box.end(DisconnectedError("unsent"), DisconnectedError("unknown"))
 
     play(main)
