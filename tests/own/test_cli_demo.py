@@ -10,6 +10,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -109,8 +110,10 @@ def test_a_silent_program_is_ended_at_the_deadline(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(demo, "PATIENCE", 0.2)
     (tmp_path / "silent.py").write_text("import sys; sys.stdin.read()")
     monkeypatch.setattr(demo, "WHO", {"alice": [str(tmp_path / "silent.py")], "bob": []})
+    began = time.monotonic()
     with pytest.raises(RuntimeError, match="Alice did not start: no answer in time"):
         list(demo.conversation("unix", KNOWN["unix"], str(tmp_path)))
+    assert time.monotonic() - began < 10
 
 
 def test_nothing_stays_behind(results: dict[str, dict[str, Any]]) -> None:
