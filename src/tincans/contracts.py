@@ -209,7 +209,10 @@ class Wire(Protocol):
     framing: str
     """The framing that fits it on a byte stream: "frames" or "lines"."""
     greets: bool
-    """Whether a Hello goes first each way. A wire for foreign programs does not ask for one."""
+    """Whether a Hello goes first each way. A wire for foreign programs does not ask for one.
+
+    A wire that cannot say ids has two more: `in_order = True`, and `for_caller`, the wire that takes what it hears for
+    answers (pump/turns.py)."""
 
     def encode(self, message: Message, references: References | None = None) -> list[Buffer]:
         """The message's parts. UnsendableError with the path to a value that cannot travel."""

@@ -76,7 +76,8 @@ def facts_of(transport: Transport, wire: Wire) -> Facts:
         for verb in ("call", "publish", "queue", "state", "flag", "lock", "share")
         if isinstance(verdict := getattr(wire.facts, verb), No)
     }
-    return replace(transport.facts, **cast(Any, refused)) if refused else transport.facts
+    two_way = transport.facts.two_way and wire.facts.two_way
+    return replace(transport.facts, two_way=two_way, **cast(Any, refused))
 
 
 def _find(name: str, kind: str, package: Any, group: str, attribute: str) -> object:

@@ -64,7 +64,12 @@ class AsyncLink(Link):
 
         DisconnectedError or ClosedError (nothing was sent), UnsendableError, TooLargeError.
         """
-        return self._put_out(self.wire.encode(message, self.references))
+        if self.turns is not None and not self.turns.may_send(message):
+            return None
+        parts = self.wire.encode(message, self.references)
+        if self.turns is not None:
+            self.turns.asked(message)
+        return self._put_out(parts)
 
     def _put_out(self, parts: list[Buffer]) -> Entry | None:
         if self.dead is not None:
@@ -133,6 +138,8 @@ class AsyncLink(Link):
 
     def reply(self, message: Message, *, timeout: float | None) -> None:
         self.post_parts(self.wire.encode(message, self.references))
+        if self.turns is not None:
+            self.turns.after_sending(message)
 
     def has_unsent(self) -> bool:
         return self.dead is None and len(self.outbox) > 0
@@ -202,7 +209,7 @@ class AsyncLink(Link):
             self.lost(error)
 
     def _handle(self, message: Any) -> None:
-        if type(message) is Request and self.greeted:
+        if type(message) is Request and self.direct:
             self.heard += 1
             self.session.check_request(message)
             if message.name[:1] != "$" or not self.owner.execute_at_once(self, message):

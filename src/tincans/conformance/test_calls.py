@@ -130,7 +130,7 @@ def test_a_started_call_fails_like_a_call(alice: Any, facts: Facts) -> None:
         future.result(10)
 
 
-@needs("call")
+@needs("call", two_way=True)
 def test_a_notification_arrives_and_has_no_answer(alice: Any, facts: Facts, name: str) -> None:
     assert alice.notify.note(name) is None
     eventually(lambda: name in alice.call.noted())

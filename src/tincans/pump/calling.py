@@ -58,7 +58,7 @@ def call(
     deadline = None if timeout is None else time.monotonic() + timeout
     try:
         # Alone on the link, nobody else's messages are expected: then sending and receiving need no more than this.
-        if len(calls) == 1 and not session.inlets and link.reading.acquire(False):
+        if len(calls) == 1 and link.direct and not session.inlets and link.reading.acquire(False):
             try:
                 message = link.exchange(request, timeout)
             finally:

@@ -43,7 +43,7 @@ class Dialer:
         self.address = address
         self.url = str(address)
         self.transport = transport
-        self.wire = wire
+        self.wire: Wire = getattr(wire, "for_caller", wire)
         self.idempotent: frozenset[str] = frozenset()
         self._framing = find_framing(wire)
         self._keys = keys_of(address)

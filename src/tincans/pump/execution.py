@@ -20,11 +20,13 @@ from typing import Any
 from tincans.contracts import Identity
 from tincans.core.dispatch import Dispatcher, Exposed
 from tincans.core.messages import Reply, Request
+from tincans.core.streams import WINDOW
 from tincans.errors import CallCancelledError, TincansError
 from tincans.pump.failures import failure_of
 from tincans.pump.flows import Pull
 from tincans.pump.link import Link
 from tincans.pump.references import CALL_BACK, RELEASE, synchronous
+from tincans.pump.turns import UNBOUNDED
 
 SLOW = 0.001
 """Seconds: a function that once took longer lets another thread read on before it runs."""
@@ -214,9 +216,7 @@ class Executor:
         link.send(Reply(id, None, stream=True), timeout=ANSWER_TIMEOUT)
         pull = Pull(link, id, iterator, credit=0)
         link.session.outlets[id] = pull
-        from tincans.core.streams import WINDOW
-
-        pull.grant(WINDOW)
+        pull.grant(WINDOW if link.turns is None else UNBOUNDED)
 
     def _await(self, link: Link, request: Request[Any], coroutine: Any) -> None:
         from tincans.toolkit import asyncio_bridge

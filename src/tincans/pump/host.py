@@ -117,7 +117,7 @@ class Host:
         link = self.make_link(connection, door.wire)
         if door.wire.greets or door.keys:
             connection.max_message = GREETING_LIMIT
-            link.greeted = False
+            link.greeted = link.direct = False
             me = Me(
                 os.getpid(),
                 name=self.name,
@@ -157,6 +157,7 @@ class Host:
             link.connection.max_message = accepting.me.max_message
             link.software = other.software
             link.greeted = True
+            link.direct = link.turns is None
             self.links[link] = None
             self.strangers.pop(link, None)
         elif accepting.other is not None and answer is not None and not accepting.me.keys:

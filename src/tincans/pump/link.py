@@ -46,6 +46,7 @@ from tincans.errors import (
 from tincans.pump.flows import Incoming
 from tincans.pump.reactor import Background
 from tincans.pump.references import LinkReferences
+from tincans.pump.turns import Turns
 from tincans.pump.waiter import Waiter
 
 LINGER = 0.1
@@ -53,6 +54,7 @@ LINGER = 0.1
 
 MAX_LINGERING = 4
 CORK_MESSAGES = 32
+ANSWERS = frozenset({Reply, Failure, Item, End})
 CLOGGED_AFTER = 30.0
 """Seconds after which a peer that takes nothing we post to it is cut."""
 
@@ -112,6 +114,9 @@ class Link:
         self._expiry_timer = float("inf")
         self._epoch = 0
         self._seen_epoch = 0
+        self.turns = Turns(self) if getattr(wire, "in_order", False) else None
+        self.direct = self.turns is None
+        """Whether requests are run as they come: greeted, and with ids."""
         self.handlers: dict[type, Callable[[Any], None]] = {
             Reply: self._on_answer,
             Failure: self._on_failure,
@@ -131,7 +136,13 @@ class Link:
 
     def send(self, message: Message, *, timeout: float | None) -> None:
         """Encode and send; blocks at most `timeout`. An error of the string ends the link."""
-        self.send_parts(self.wire.encode(message, self.references), timeout=timeout)
+        if self.turns is None:
+            self.send_parts(self.wire.encode(message, self.references), timeout=timeout)
+        elif self.turns.may_send(message):
+            parts = self.wire.encode(message, self.references)
+            with self.turns.order:
+                self.turns.asked(message)
+                self.send_parts(parts, timeout=timeout)
 
     def send_parts(self, parts: list[Buffer], *, timeout: float | None) -> None:
         if self.dead is not None:
@@ -150,7 +161,11 @@ class Link:
 
     def post(self, message: Message) -> None:
         """Send without ever blocking: what cannot leave now is sent by a worker. Nothing is raised for a dead link."""
-        self.post_parts(self.wire.encode(message, self.references))
+        if self.turns is None:
+            self.post_parts(self.wire.encode(message, self.references))
+        elif self.turns.may_send(message):
+            self.post_parts(self.wire.encode(message, self.references))
+            self.turns.after_sending(message)
 
     def post_parts(self, parts: list[Buffer]) -> None:
         if self.dead is not None:
@@ -329,7 +344,7 @@ class Link:
                     self._rearm()
                     return
                 message: Any = decode(parts)
-                if type(message) is not Request or message.name[:1] == "$" or not self.greeted:
+                if type(message) is not Request or message.name[:1] == "$" or not self.direct:
                     self._handle(message)
                     continue
                 self.session.check_request(message)
@@ -392,6 +407,8 @@ class Link:
             self._uncork()
         else:
             self.send_parts(parts, timeout=timeout)
+        if self.turns is not None:
+            self.turns.after_sending(message)
 
     def _uncork(self) -> None:
         with self._sending:
@@ -412,7 +429,7 @@ class Link:
     def _take(self, parts: list[Buffer]) -> Request[Any] | None:
         """Handle one message; a request for one of our functions is returned, to be run."""
         message: Any = self.wire.decode(parts)
-        if type(message) is Request and message.name[:1] != "$" and self.greeted:
+        if type(message) is Request and message.name[:1] != "$" and self.direct:
             self.session.check_request(message)
             self.heard += 1
             return message
@@ -426,11 +443,20 @@ class Link:
         if not self.greeted:
             self.owner.greet(self, message)
         elif kind is Request:
+            if self.turns is not None:
+                self.turns.admit(message)
+                return
             self.session.check_request(message)
             if not self.owner.execute_at_once(self, message):
-                self.reactor.submit(lambda: self.owner.execute(self, message))
+                self.run_later(message)
         else:
+            if self.turns is not None and kind in ANSWERS:
+                self.turns.belongs(message)
             self.handlers[kind](message)
+
+    def run_later(self, request: Request[Any]) -> None:
+        """Let a worker run a request for one of our functions."""
+        self.reactor.submit(lambda: self.owner.execute(self, request))
 
     def _on_answer(self, message: Reply[Any]) -> None:
         waiter = self.session.calls.pop(message.id, None)

@@ -70,6 +70,7 @@ class TextWire:
     facts = FACTS
     framing = "lines"
     greets = False
+    in_order = True
 
     @property
     def for_caller(self) -> TextWire:
