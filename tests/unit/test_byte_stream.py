@@ -301,6 +301,40 @@ def test_lines_work_as_well() -> None:
     there.close()
 
 
+class Narrow:
+    """A socket that takes a few bytes at a time, as a full one does."""
+
+    def __init__(self, stream: socket.socket, width: int) -> None:
+        self.stream = stream
+        self.width = width
+
+    def send(self, data: Any, flags: int) -> int:
+        return self.stream.send(data[: self.width], flags)
+
+    def sendmsg(self, buffers: Any, ancillary: Any, flags: int) -> int:
+        return self.send(b"".join(buffers), flags)
+
+    def set_receive_timeout(self, seconds: float | None) -> None:
+        pass
+
+    def poll_for(self) -> tuple[int, float]:
+        return select.POLLOUT, 1.0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.stream, name)
+
+
+@pytest.mark.parametrize("width", [1, 7, 8, 9, 100])
+def test_a_stream_that_takes_little_at_a_time_gets_all(width: int) -> None:
+    here, there = socket.socketpair()
+    sender, receiver = ByteStream(Narrow(here, width), FRAMES), ByteStream(there, FRAMES)
+    for message in ([b"small"], [b""], [b"several", b"parts"], [b"x" * 100]):
+        sender.send(message, timeout=1)
+        assert receiver.receive(timeout=1) == message
+    sender.close()
+    receiver.close()
+
+
 class Counting:
     """A socket that counts its system calls."""
 
