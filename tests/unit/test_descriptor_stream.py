@@ -83,12 +83,12 @@ def test_many_messages_leave_in_one_go() -> None:
 
 
 def test_the_buffer_may_be_reused_when_send_returns() -> None:
-    buffer = bytearray(b"a" * 200_000)
+    buffer = bytearray(b"a" * 1_000_000)
     with ends() as (here, there):
         here.send([b"e", buffer], timeout=0)
         buffer[:] = b"b" * len(buffer)
         flusher = Outcome(lambda: here.flush(timeout=DEADLINE))
-        assert as_bytes(there.receive(timeout=DEADLINE)) == [b"e", b"a" * 200_000]
+        assert as_bytes(there.receive(timeout=DEADLINE)) == [b"e", b"a" * 1_000_000]
         assert flusher.join().value is True
 
 
@@ -174,7 +174,7 @@ def test_garbage_is_a_protocol_error_after_the_messages_before_it() -> None:
 
 def test_what_no_frame_can_hold_is_refused_and_nothing_is_sent() -> None:
     with ends(Lines()) as (here, there):
-        with pytest.raises(UnsendableError):
+        with pytest.raises(UnsendableError, match="^A line cannot hold a line break"):
             here.send([b"two\nlines"], timeout=1)
         with pytest.raises(UnsendableError):
             here.send([b"two", b"parts"], timeout=1)
@@ -206,7 +206,7 @@ def test_send_to_a_full_string_waits_its_time_and_sends_nothing() -> None:
         start = time.monotonic()
         with pytest.raises(WaitTimeoutError, match="Nothing of this message was sent"):
             here.send([b"late"], timeout=0.05)
-        assert time.monotonic() - start >= 0.05
+        assert 0.05 <= time.monotonic() - start < 0.9
         assert [int(as_bytes(there.receive(timeout=1))[0]) for _ in range(count)] == list(range(count))
         assert there.receive(timeout=0) is None
 
@@ -218,6 +218,16 @@ def test_send_goes_on_when_the_other_end_receives() -> None:
         received = [as_bytes(there.receive(timeout=DEADLINE)) for _ in range(count + 1)]
         assert received[-1] == [b"last"]
         assert sender.join().error is None
+
+
+def test_a_small_message_that_only_half_fits_is_finished() -> None:
+    messages = [bytes([65 + n]) * 10_000 for n in range(7)]
+    with ends() as (here, there):
+        for message in messages:
+            here.send([message], timeout=0)
+        flusher = Outcome(lambda: here.flush(timeout=DEADLINE))
+        assert [as_bytes(there.receive(timeout=DEADLINE)) for _ in messages] == [[message] for message in messages]
+        assert flusher.join().value is True
 
 
 def test_what_could_not_leave_is_finished_by_flush() -> None:
