@@ -174,7 +174,7 @@ def test_garbage_is_a_protocol_error_after_the_messages_before_it() -> None:
 
 def test_what_no_frame_can_hold_is_refused_and_nothing_is_sent() -> None:
     with ends(Lines()) as (here, there):
-        with pytest.raises(UnsendableError, match="^A line cannot hold a line break"):
+        with pytest.raises(UnsendableError, match=r"^A line cannot hold a line break"):
             here.send([b"two\nlines"], timeout=1)
         with pytest.raises(UnsendableError):
             here.send([b"two", b"parts"], timeout=1)
