@@ -47,7 +47,7 @@ async def call(
         if entry is not None:
             await link.outbox.left(entry, timeout)
         if deadline is not None:
-            link.expire_at(deadline, id)
+            link.deadlines.add(deadline, id)
         message = await answer
     except WaitTimeoutError:
         session.calls.pop(id, None)
@@ -85,7 +85,7 @@ def start(
         link.session.calls.pop(id, None)
         raise
     if timeout is not None:
-        link.expire_at(time.monotonic() + timeout, id)
+        link.deadlines.add(time.monotonic() + timeout, id)
     return future
 
 

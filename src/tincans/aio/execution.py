@@ -14,6 +14,7 @@ import contextvars
 import inspect
 import sys
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any, cast
 
 from tincans.aio.background import LoopBackground, on_loop
@@ -22,10 +23,12 @@ from tincans.aio.link import AsyncLink
 from tincans.core.dispatch import Dispatcher, Exposed
 from tincans.core.messages import Reply, Request
 from tincans.core.signature import is_async
+from tincans.core.streams import WINDOW
 from tincans.errors import CallCancelledError
 from tincans.pump.execution import ANSWER_TIMEOUT, UNCANCELLABLE, Executor, Running, calling_now
 from tincans.pump.link import Link
 from tincans.pump.references import CALL_BACK
+from tincans.pump.turns import UNBOUNDED
 
 
 class AsyncExecutor(Executor):
@@ -134,7 +137,7 @@ class AsyncExecutor(Executor):
         context = contextvars.copy_context()
         context.run(calling_now.set, (link, request))
         link.post(Reply(id, None, stream=True))
-        context.run(send_out, link, id, result)
+        context.run(partial(send_out, link, id, result, credit=WINDOW if link.turns is None else UNBOUNDED))
 
 
 def belongs_on_loop(function: Callable[..., Any]) -> bool:

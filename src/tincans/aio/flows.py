@@ -124,6 +124,7 @@ class AsyncPull:
         self.id = id
         self._iterator = iterator
         self._credit = 0
+        self._sent = 0
         self._more: asyncio.Future[bool] | None = None
         self._task: asyncio.Task[Any] | None = None
         self._context = contextvars.copy_context()
@@ -151,6 +152,9 @@ class AsyncPull:
                 self._credit -= 1
                 value = await self._iterator.__anext__()
                 await self.link.send_on_loop(Item(self.id, value), timeout=SEND_TIMEOUT)
+                self._sent += 1
+                if self._sent % WINDOW == 0:
+                    await asyncio.sleep(0)  # a generator that never waits must let others have their turn
         except StopAsyncIteration:
             pass
         except TincansError as error:
@@ -171,7 +175,7 @@ class AsyncPull:
                 failure_of(self.id, error)  # nobody waits for it any more
 
 
-def send_out(link: AsyncLink, id: int, iterator: AsyncIterator[Any], *, credit: int = WINDOW) -> None:
+def send_out(link: AsyncLink, id: int, iterator: AsyncIterator[Any], *, credit: int) -> None:
     """Send an async iterator as the stream `id`."""
     pull = AsyncPull(link, id, iterator)
     link.session.outlets[id] = pull

@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import concurrent.futures
 import logging
-import time
 from asyncio import _get_running_loop as running_loop
 from collections import deque
+from time import monotonic
 from typing import Any
 
 from tincans.aio.background import LoopBackground, on_loop
@@ -31,7 +31,9 @@ from tincans.toolkit.descriptor_writer import size
 AT_ONCE = 64
 """Messages handled before other tasks get their turn."""
 
-SWEEP_AFTER = 1024
+BURST = 20e-6
+"""Seconds between two messages of a burst: less than any answer takes to come and be answered in turn."""
+
 log = logging.getLogger("tincans")
 
 
@@ -48,6 +50,7 @@ class AsyncLink(Link):
         self.read_any = wire.reader(Any, self.references)
         self.reading.acquire()  # for good: no thread is to receive on this link
         self.outbox = Outbox(self, self._fd)
+        self._said = 0.0
         self._accepting = not connecting
         self._handed: deque[list[Buffer]] = deque()
         self._watched = False
@@ -73,14 +76,22 @@ class AsyncLink(Link):
 
     def _put_out(self, parts: list[Buffer]) -> Entry | None:
         if self.dead is not None:
-            raise self._gone("not_sent")
+            raise self.gone("not_sent")
         if self._handed:
             self._post_handed()
         try:
+            if self._is_burst() and self.outbox.cork(parts):
+                return None
             return self.outbox.add(parts)
         except STRING_ERRORS as error:
             self.lost(error)
-            raise self._gone("not_sent") from error
+            raise self.gone("not_sent") from error
+
+    def _is_burst(self) -> bool:
+        """Whether more is likely to be said before the loop waits again."""
+        now = monotonic()
+        soon, self._said = now - self._said < BURST, now
+        return soon and len(self.session.calls) + len(self.session.running) > 1
 
     async def send_on_loop(self, message: Message, *, timeout: float | None) -> None:
         """Send and wait until it has left; WaitTimeoutError when nothing of it has within `timeout`."""
@@ -94,7 +105,7 @@ class AsyncLink(Link):
             self._put_out(parts)
             return
         if self.dead is not None:
-            raise self._gone("not_sent")
+            raise self.gone("not_sent")
         if len(self._handed) + len(self.outbox) < AT_ONCE:
             self.post_parts(parts)
             return
@@ -132,7 +143,8 @@ class AsyncLink(Link):
     def _post_now(self, parts: list[Buffer]) -> None:
         if self.dead is None:
             try:
-                self.outbox.add(parts)
+                if not (self._is_burst() and self.outbox.cork(parts)):
+                    self.outbox.add(parts)
             except TincansError as error:
                 self.lost(error)
 
@@ -141,8 +153,11 @@ class AsyncLink(Link):
         if self.turns is not None:
             self.turns.after_sending(message)
 
+    def send_in_burst(self, message: Message, *, timeout: float | None) -> None:
+        self.send(message, timeout=timeout)
+
     def has_unsent(self) -> bool:
-        return self.dead is None and len(self.outbox) > 0
+        return self.dead is None and self.outbox.busy
 
     # -- receiving -------------------------------------------------------------------------------------------------
 
@@ -217,6 +232,9 @@ class AsyncLink(Link):
         else:
             super()._handle(message)
 
+    def run_later(self, request: Request[Any]) -> None:
+        on_loop(self.loop, self.owner.execute, self, request)
+
     def pause(self) -> None:
         """Receive nothing until the outbox is empty. Only the accepting side, so that never both sides wait."""
         if self._accepting and self._fd is not None and not self._paused:
@@ -242,24 +260,14 @@ class AsyncLink(Link):
 
     def wait(self, waiter: Waiter, timeout: float | None) -> bool:
         """From a thread: sleep until `waiter.done`. False when the time is up."""
-        deadline = None if timeout is None else time.monotonic() + timeout
+        deadline = None if timeout is None else monotonic() + timeout
         waiter.prepare_to_sleep()
         while not waiter.done:
-            left = None if deadline is None else deadline - time.monotonic()
+            left = None if deadline is None else deadline - monotonic()
             if left is not None and left <= 0:
                 return False
             waiter.sleep(left)
         return True
-
-    def expire_at(self, when: float, id: int) -> None:
-        """Fail our call `id` at `when` (time.monotonic) if it has no answer by then."""
-        if not self.on_loop():
-            on_loop(self.loop, self.expire_at, when, id)
-            return
-        if len(self._expiries) > SWEEP_AFTER + 2 * len(self.session.calls):
-            # One long wait at the head must not keep the entries of all calls that came and went after it.
-            self._expiries = deque(entry for entry in self._expiries if entry[1] in self.session.calls)
-        super().expire_at(when, id)
 
     # -- the end -----------------------------------------------------------------------------------------------------
 
@@ -268,7 +276,7 @@ class AsyncLink(Link):
             return
         if self.on_loop():
             super().lost(error)
-            self.outbox.end(self._gone("not_sent"), self._gone("unknown"))
+            self.outbox.end(self.gone("not_sent"), self.gone("unknown"))
         elif self.loop.is_closed():
             self.connection.close()
         else:

@@ -4,6 +4,8 @@ Rules of this file
 - The common case is one `send` that takes the whole message at once; nothing is queued then.
 - What the other end does not take now waits here, in order: for the socket to be writable, or, where the connection is
   no socket, on a thread of its own. A large message is sent by a thread from the start.
+- Of a burst of small messages the first leaves at once; the others are corked, and leave together when the loop has
+  done what it is doing.
 - A waiting message may be withdrawn as long as nothing of it has left.
 - An accepting link that has much to send is not read until it has left: a caller that takes no answers gives no work.
 """
@@ -20,8 +22,8 @@ from tincans.aio.background import on_loop
 from tincans.aio.waiting import forget, within
 from tincans.contracts import Buffer
 from tincans.errors import ClosedError, DisconnectedError, ProtocolError, TincansError, TooLargeError, WaitTimeoutError
-from tincans.pump.link import CLOGGED_AFTER
 from tincans.pump.reactor import spawn
+from tincans.pump.sending import CLOGGED_AFTER
 from tincans.toolkit.descriptor_writer import size
 
 if TYPE_CHECKING:
@@ -30,18 +32,22 @@ if TYPE_CHECKING:
 LARGE = 256 * 1024
 """Bytes: from here on a thread sends, for the kernel takes no more at once (net.core.wmem_default is 208 KiB)."""
 
+SMALL = 4096
+TOGETHER = 64
+"""Messages of a burst that leave together at most."""
+
 MANY = 1000
 STRING_ERRORS = (DisconnectedError, ClosedError, ProtocolError)
 """Errors of the string itself; any other is about one message only."""
 
 
 class Entry:
-    """One message on its way out. `begun`: it can no longer be withdrawn."""
+    """One message, or several that leave together, on its way out. `begun`: it can no longer be withdrawn."""
 
-    __slots__ = ("begun", "future", "large", "parts")
+    __slots__ = ("begun", "future", "large", "messages")
 
-    def __init__(self, parts: list[Buffer], *, large: bool = False, begun: bool = False) -> None:
-        self.parts: list[Buffer] | None = parts
+    def __init__(self, messages: list[list[Buffer]], *, large: bool = False, begun: bool = False) -> None:
+        self.messages: list[list[Buffer]] | None = messages
         self.large = large
         self.begun = begun
         self.future: asyncio.Future[bool] | None = None
@@ -61,6 +67,8 @@ class Outbox:
         self._link = link
         self._connection = link.connection
         self._loop = link.loop
+        self._send_many = getattr(self._connection, "send_many", None)
+        self._corked: list[list[Buffer]] = []
         self._fd = fd if fd is not None and stat.S_ISSOCK(os.fstat(fd).st_mode) else None
         self._entries: deque[Entry] = deque()
         self._away = False
@@ -71,24 +79,78 @@ class Outbox:
     def __len__(self) -> int:
         return len(self._entries)
 
+    @property
+    def busy(self) -> bool:
+        """Whether anything has not left."""
+        return bool(self._entries or self._corked)
+
+    def cork(self, parts: list[Buffer]) -> bool:
+        """Keep a small message back until `uncork`, which is called soon. False: it is not one."""
+        if self._entries or len(parts) != 1 or len(parts[0]) > SMALL:
+            return False
+        corked = self._corked
+        if not corked:
+            self._loop.call_soon(self.uncork)
+        corked.append(parts)
+        if len(corked) >= TOGETHER:
+            self.uncork()
+        return True
+
+    def uncork(self) -> None:
+        """Send what was kept back."""
+        corked, self._corked = self._corked, []
+        if corked and self._link.dead is None:
+            try:
+                self._add(Entry(corked))
+            except STRING_ERRORS as error:
+                self._link.lost(error)
+
     def add(self, parts: list[Buffer]) -> Entry | None:
         """Send a message now if possible: None when it has left, else its entry. TooLargeError; the string's errors."""
-        connection = self._connection
-        large = begun = False
+        large = False
         if len(parts) != 1 or len(parts[0]) > LARGE:
             total = size(parts)
-            if total > connection.max_message:
-                raise too_large(total, connection.max_message)
+            if total > self._connection.max_message:
+                raise too_large(total, self._connection.max_message)
             large = total > LARGE
+        if self._corked:
+            self.uncork()
         if not self._entries and not large:
             try:
-                connection.send(parts, timeout=0)
-                if connection.flush(timeout=0):
+                self._connection.send(parts, timeout=0)
+                if self._connection.flush(timeout=0):
                     return None
-                begun = True
+                return self._keep(Entry([parts], begun=True))
             except WaitTimeoutError:
                 pass
-        entry = Entry(parts, large=large, begun=begun)
+        return self._keep(Entry([parts], large=large))
+
+    def _add(self, entry: Entry) -> None:
+        if self._entries or not self._leaves(entry):
+            self._keep(entry)
+
+    def _leaves(self, entry: Entry) -> bool:
+        """Send now as much as possible of an entry that is not large; True when all of it has left."""
+        messages = entry.messages
+        try:
+            if not entry.begun and messages is not None:
+                self._send(messages, 0)
+                entry.begun = True
+            return self._connection.flush(timeout=0)
+        except WaitTimeoutError:
+            return False
+
+    def _send(self, messages: list[list[Buffer]], timeout: float) -> None:
+        if len(messages) == 1:
+            self._connection.send(messages[0], timeout=timeout)
+        elif self._send_many is not None:
+            self._send_many(messages, timeout=timeout)
+        else:
+            while messages:
+                self._connection.send(messages[0], timeout=timeout)
+                del messages[0]
+
+    def _keep(self, entry: Entry) -> Entry:
         self._entries.append(entry)
         if len(self._entries) == 1:
             self._push()
@@ -111,7 +173,7 @@ class Outbox:
     def _withdraw(self, entry: Entry) -> bool:
         if entry.begun:
             return False
-        entry.parts = None
+        entry.messages = None
         return True
 
     # -- sending what waits --------------------------------------------------------------------------------------
@@ -131,19 +193,14 @@ class Outbox:
             self._rest()
 
     def _push_one(self, entry: Entry) -> bool:
-        if entry.parts is None:
+        if entry.messages is None:
             return True
         if entry.large and not entry.begun:
             self._send_away(entry)
             return False
         try:
-            if not entry.begun:
-                self._connection.send(entry.parts, timeout=0)
-                entry.begun = True
-            if self._connection.flush(timeout=0):
+            if self._leaves(entry):
                 return True
-        except WaitTimeoutError:
-            pass
         except STRING_ERRORS:
             raise
         except TincansError as error:
@@ -186,8 +243,8 @@ class Outbox:
     def _send_blocking(self, entry: Entry, begun: bool) -> None:
         failure: TincansError | None = None
         try:
-            if not begun and entry.parts is not None:
-                self._connection.send(entry.parts, timeout=CLOGGED_AFTER)
+            if not begun and entry.messages is not None:
+                self._send(entry.messages, CLOGGED_AFTER)
             if not self._connection.flush(timeout=CLOGGED_AFTER):
                 failure = clogged()
         except WaitTimeoutError:

@@ -30,6 +30,9 @@ class Reading:
 
 
 PLAIN = Reading()
+BURST = 3
+"""With more calls out than this, a further started one may wait a moment to leave together with the next."""
+
 CROSSING = 1.0
 """Seconds for another thread to finish handing us an answer that it has already taken from the table."""
 
@@ -114,13 +117,18 @@ def start(
     future = CallFuture(operation, read, link.wait, link.attend)
     future.on_cancel = lambda: _ignored(give_up(link, id))
     link.session.calls[id] = future.waiter
+    request = Request(id, name, args, kwargs or None, timeout, key)
+    now = time.monotonic()
     try:
-        link.send(Request(id, name, args, kwargs or None, timeout, key), timeout=timeout)
+        if len(link.session.calls) > BURST:
+            link.send_in_burst(request, timeout=timeout)
+        else:
+            link.send(request, timeout=timeout)
     except BaseException:
         link.session.calls.pop(id, None)
         raise
     if timeout is not None:
-        link.expire_at(time.monotonic() + timeout, id)
+        link.deadlines.add(now + timeout, id)
     link.attend()
     return future
 

@@ -36,16 +36,15 @@ from tincans.core.messages import (
 )
 from tincans.core.session import Session
 from tincans.errors import (
-    CallTimeoutError,
     ClosedError,
     DisconnectedError,
-    ProtocolError,
     TincansError,
-    WaitTimeoutError,
 )
+from tincans.pump.deadlines import Deadlines
 from tincans.pump.flows import Incoming
 from tincans.pump.reactor import Background
 from tincans.pump.references import LinkReferences
+from tincans.pump.sending import Sending
 from tincans.pump.turns import Turns
 from tincans.pump.waiter import Waiter
 
@@ -53,10 +52,7 @@ LINGER = 0.1
 """Seconds that a worker stays with a connection after a message, so that a busy one is read without epoll."""
 
 MAX_LINGERING = 4
-CORK_MESSAGES = 32
 ANSWERS = frozenset({Reply, Failure, Item, End})
-CLOGGED_AFTER = 30.0
-"""Seconds after which a peer that takes nothing we post to it is cut."""
 
 
 class Owner(Protocol):
@@ -82,17 +78,18 @@ class Owner(Protocol):
     def lost(self, link: Link, error: TincansError) -> None: ...
 
 
-class Link:
+class Link(Sending):
     """A connection, its session, and the threads that meet there."""
 
     lingering = 0
 
     def __init__(self, connection: Connection, wire: Wire, owner: Owner, reactor: Background, *, connecting: bool):
-        self.connection = connection
+        super().__init__(connection)
         self.wire = wire
         self.owner = owner
         self.reactor = reactor
         self.session = Session(connecting=connecting)
+        self._accepting = not connecting  # callers read for themselves; only who serves waits for more
         self.identity: Identity = connection.identity
         self.greeted = True
         self.dead: TincansError | None = None
@@ -103,110 +100,16 @@ class Link:
         self.references = LinkReferences(self)
         self.read_any = wire.reader(Any, self.references)
         self._fd = connection.fileno()
-        self._send_many = getattr(connection, "send_many", None)
-        self._sending = threading.Lock()
         self.reading = threading.Lock()
         self._dying = threading.Lock()
         self._parked: deque[Waiter] = deque()
-        self._outbox: deque[list[Buffer]] = deque()
-        self._corked: list[list[Buffer]] = []
-        self._expiries: deque[tuple[float, int]] = deque()
-        self._expiry_timer = float("inf")
-        self._epoch = 0
-        self._seen_epoch = 0
+        self._heard_before = 0
+        self.deadlines = Deadlines(self)
         self.turns = Turns(self) if getattr(wire, "in_order", False) else None
         self.direct = self.turns is None
         """Whether requests are run as they come: greeted, and with ids."""
-        self.handlers: dict[type, Callable[[Any], None]] = {
-            Reply: self._on_answer,
-            Failure: self._on_failure,
-            Item: self._on_element,
-            Publication: self._on_element,
-            Credit: self._on_credit,
-            End: self._on_end,
-            Cancel: self._on_cancel,
-            Ping: self._on_ping,
-            Pong: _ignore,
-            Goodbye: self._on_goodbye,
-            Hello: _ignore,
-            Proof: _ignore,
-        }
 
-    # -- sending -------------------------------------------------------------------------------------------
-
-    def send(self, message: Message, *, timeout: float | None) -> None:
-        """Encode and send; blocks at most `timeout`. An error of the string ends the link."""
-        if self.turns is None:
-            self.send_parts(self.wire.encode(message, self.references), timeout=timeout)
-        elif self.turns.may_send(message):
-            parts = self.wire.encode(message, self.references)
-            with self.turns.order:
-                self.turns.asked(message)
-                self.send_parts(parts, timeout=timeout)
-
-    def send_parts(self, parts: list[Buffer], *, timeout: float | None) -> None:
-        if self.dead is not None:
-            raise self._gone("not_sent")
-        if not self._sending.acquire(True, -1 if timeout is None else timeout):
-            raise WaitTimeoutError("Other threads' messages took all the time to send.")
-        try:
-            if self._outbox:
-                self._flush_outbox(timeout)
-            self.connection.send(parts, timeout=timeout)
-        except (DisconnectedError, ClosedError, ProtocolError) as error:
-            self.lost(error)
-            raise self._gone("not_sent") from error
-        finally:
-            self._sending.release()
-
-    def post(self, message: Message) -> None:
-        """Send without ever blocking: what cannot leave now is sent by a worker. Nothing is raised for a dead link."""
-        if self.turns is None:
-            self.post_parts(self.wire.encode(message, self.references))
-        elif self.turns.may_send(message):
-            self.post_parts(self.wire.encode(message, self.references))
-            self.turns.after_sending(message)
-
-    def post_parts(self, parts: list[Buffer]) -> None:
-        if self.dead is not None:
-            return
-        if not self._outbox and self._sending.acquire(False):
-            try:
-                self.connection.send(parts, timeout=0)
-                return
-            except WaitTimeoutError:
-                self._outbox.append(parts)
-            except TincansError as error:
-                self.lost(error)
-                return
-            finally:
-                self._sending.release()
-        else:
-            self._outbox.append(parts)
-        self.reactor.submit(self._drain)
-
-    def has_unsent(self) -> bool:
-        """Whether something is still on its way out."""
-        return self.dead is None and bool(self._outbox or self._corked)
-
-    def _drain(self) -> None:
-        """A worker's job: send what `post` had to keep. A peer that takes nothing for long is cut."""
-        if not self._sending.acquire(True, CLOGGED_AFTER):
-            return
-        try:
-            self._flush_outbox(CLOGGED_AFTER)
-            self.connection.flush(timeout=CLOGGED_AFTER)
-        except WaitTimeoutError:
-            self.lost(DisconnectedError(f"The other end took nothing for {CLOGGED_AFTER:g} s and was cut."))
-        except TincansError as error:
-            self.lost(error)
-        finally:
-            self._sending.release()
-
-    def _flush_outbox(self, timeout: float | None) -> None:
-        while self._outbox:
-            self.connection.send(self._outbox[0], timeout=timeout)
-            self._outbox.popleft()
+    # -- sending and receiving in one ------------------------------------------------------------------------
 
     def exchange(self, request: Request[Any], timeout: float | None) -> Any | None:
         """Send a request and receive its answer, when nobody else needs the link meanwhile: the shortest way.
@@ -231,6 +134,8 @@ class Link:
 
     def wait(self, waiter: Waiter, timeout: float | None) -> bool:
         """Until `waiter.done`, reading the connection ourselves if nobody else does. False when the time is up."""
+        if self._corked:
+            self.uncork()
         deadline = None if timeout is None else time.monotonic() + timeout
         left = timeout
         while not waiter.done:
@@ -253,7 +158,7 @@ class Link:
         receive = self.connection.receive
         while not waiter.done:
             if self.dead is not None:
-                waiter.fail(self._gone("unknown"))
+                waiter.fail(self.gone("unknown"))
                 return
             try:
                 parts = receive(timeout=left)
@@ -263,7 +168,7 @@ class Link:
             except TincansError as error:
                 self.lost(error)
                 if not waiter.done:
-                    waiter.fail(self._gone("unknown"))
+                    waiter.fail(self.gone("unknown"))
                 return
             if deadline is not None and not waiter.done:
                 left = max(0.0, deadline - time.monotonic())
@@ -322,7 +227,7 @@ class Link:
         """A worker's job: receive what is there, and stay a while if more may come."""
         if not self.reading.acquire(False):
             return  # somebody reads; the reactor looks again at its next tick
-        linger = LINGER if Link.lingering < MAX_LINGERING else 0.0
+        linger = LINGER if self._accepting and Link.lingering < MAX_LINGERING else 0.0
         if self._fd is None:
             linger = 3600.0
         Link.lingering += 1
@@ -337,7 +242,7 @@ class Link:
         while True:
             try:
                 if self._corked and not connection.pending():
-                    self._uncork()
+                    self.uncork()
                 parts = connection.receive(timeout=linger)
                 if parts is None:
                     self.pass_on()
@@ -352,7 +257,6 @@ class Link:
                 self.pass_on()
                 self.lost(error)
                 return
-            self._epoch += 1
             self.heard += 1
             self.reading.release()
             if self._parked:
@@ -368,9 +272,9 @@ class Link:
         if self.dead is not None:
             return True
         if self._corked:
-            self._uncork()
-        if self.reading.locked() or self._epoch != self._seen_epoch:
-            self._seen_epoch = self._epoch
+            self.reactor.submit(self.uncork)
+        if self.reading.locked() or self.heard != self._heard_before:
+            self._heard_before = self.heard
             return self._fd is None and self.reading.locked()
         self._rearm()
         return True
@@ -388,41 +292,9 @@ class Link:
     def hand_over(self) -> None:
         """Called before a handler known to be slow: let the background read on at once."""
         if self._corked:
-            self._uncork()
+            self.uncork()
         if not self.reading.locked():
             self._rearm()
-
-    # -- answers of short handlers, several in one go ---------------------------------------------------------------
-
-    def reply(self, message: Message, *, timeout: float | None) -> None:
-        """Send an answer; while further requests are already here, keep it back to send several at once."""
-        parts = self.wire.encode(message, self.references)
-        if len(parts) == 1 and len(parts[0]) < 4096 and self.connection.pending():
-            self._corked.append(parts)
-            if len(self._corked) < CORK_MESSAGES:
-                return
-            self._uncork()
-        elif self._corked:
-            self._corked.append(parts)
-            self._uncork()
-        else:
-            self.send_parts(parts, timeout=timeout)
-        if self.turns is not None:
-            self.turns.after_sending(message)
-
-    def _uncork(self) -> None:
-        with self._sending:
-            batch, self._corked = self._corked, []
-            try:
-                if self._outbox:
-                    self._flush_outbox(CLOGGED_AFTER)
-                if self._send_many is not None:
-                    self._send_many(batch, timeout=CLOGGED_AFTER)
-                else:
-                    for parts in batch:
-                        self.connection.send(parts, timeout=CLOGGED_AFTER)
-            except TincansError as error:
-                self.lost(error)
 
     # -- what becomes of a message ---------------------------------------------------------------------------------
 
@@ -452,7 +324,7 @@ class Link:
         else:
             if self.turns is not None and kind in ANSWERS:
                 self.turns.belongs(message)
-            self.handlers[kind](message)
+            HANDLERS[kind](self, message)
 
     def run_later(self, request: Request[Any]) -> None:
         """Let a worker run a request for one of our functions."""
@@ -509,38 +381,6 @@ class Link:
         self.leaving = True
         self.owner.goodbye(self)
 
-    # -- deadlines of calls that no thread waits for --------------------------------------------------------------
-
-    def expire_at(self, when: float, id: int) -> None:
-        """Fail our call `id` at `when` (time.monotonic) if it has no answer by then."""
-        expiries, calls = self._expiries, self.session.calls
-        while expiries and expiries[0][1] not in calls:
-            expiries.popleft()
-        expiries.append((when, id))
-        if when < self._expiry_timer:
-            self._expiry_timer = when
-            self.reactor.call_at(when, self._expire)
-
-    def _expire(self) -> None:
-        now = time.monotonic()
-        self._expiry_timer = float("inf")
-        late = [entry for entry in list(self._expiries) if entry[1] in self.session.calls]
-        self._expiries = deque(entry for entry in late if entry[0] > now)
-        for when, id in late:
-            waiter = self.session.calls.pop(id, None) if when <= now else None
-            if waiter is not None:
-                self.post(Cancel(id))
-                waiter.fail(
-                    CallTimeoutError(
-                        f"{waiter.operation} was not answered by its deadline; it was asked to stop, but may have "
-                        "happened.",
-                        operation=waiter.operation,
-                    )
-                )
-        if self._expiries:
-            self._expiry_timer = min(when for when, _ in self._expiries)
-            self.reactor.call_at(self._expiry_timer, self._expire)
-
     # -- the end ---------------------------------------------------------------------------------------------------
 
     def lost(self, error: TincansError) -> None:
@@ -553,9 +393,9 @@ class Link:
         self.connection.close()
         calls, running, inlets, outlets = self.session.everything_open()
         for waiter in calls:
-            waiter.fail(self._gone("unknown", waiter.operation))
+            waiter.fail(self.gone("unknown", waiter.operation))
         for inlet in inlets:
-            inlet.fail(self._gone(None))
+            inlet.fail(self.gone(None))
         for task in (*running, *outlets):
             task.cancel()
         self._outbox.clear()
@@ -572,7 +412,7 @@ class Link:
             self.post(Goodbye(reason))
         self.lost(ClosedError(f"This connection to {self.identity.address or 'the other end'} was closed here."))
 
-    def _gone(self, outcome: Any, operation: str = "") -> TincansError:
+    def gone(self, outcome: Any, operation: str = "") -> TincansError:
         cause = self.dead
         if isinstance(cause, ClosedError):
             return ClosedError(str(cause), operation=operation or None)
@@ -584,6 +424,21 @@ class Link:
             operation=operation or None,
         )
 
+    def _ignore(self, message: Any) -> None:
+        """Late or repeated, and harmless."""
 
-def _ignore(message: Any) -> None:
-    """Late or repeated, and harmless."""
+
+HANDLERS: dict[type, Callable[[Link, Any], None]] = {
+    Reply: Link._on_answer,
+    Failure: Link._on_failure,
+    Item: Link._on_element,
+    Publication: Link._on_element,
+    Credit: Link._on_credit,
+    End: Link._on_end,
+    Cancel: Link._on_cancel,
+    Ping: Link._on_ping,
+    Pong: Link._ignore,
+    Goodbye: Link._on_goodbye,
+    Hello: Link._ignore,
+    Proof: Link._ignore,
+}

@@ -169,6 +169,26 @@ class ByteStream:
             if self._closed:
                 self._dispose()
 
+    def send_many(self, messages: Sequence[Parts], *, timeout: float | None) -> None:
+        """Send several short messages of one part each in one go; together they are like one for `send`."""
+        if self._kept is not None or not all(len(parts) == 1 and len(parts[0]) <= self._small for parts in messages):
+            for parts in messages:
+                self.send(parts, timeout=timeout)
+            return
+        self._sending = True
+        try:
+            self._check_open()
+            frames = b"".join([self._frame(parts[0]) for parts in messages])  # type: ignore[arg-type]
+            self._finish(Outgoing([frames]), timeout)
+        except TincansError:
+            raise
+        except OSError as error:
+            raise self._gone(error, outcome="not_sent") from error
+        finally:
+            self._sending = False
+            if self._closed:
+                self._dispose()
+
     def _send_any(self, parts: Parts, timeout: float | None) -> None:
         """The general case: several parts, other buffers than bytes, something kept from before."""
         self._check_open()

@@ -1,0 +1,180 @@
+"""The sending half of a link: at once, without blocking, or several messages in one go.
+
+Rules of this file
+- `send` blocks its thread, for the thread's own messages. `post` never blocks, for messages to other people: what
+  cannot leave now is sent by a worker, and a peer that takes nothing for long is cut.
+- In a burst (answers while further requests are here already, calls while earlier ones are out) short messages are
+  corked: they leave together, after CORK_SECONDS or CORK_MESSAGES at the latest, and before anything sent later.
+- Messages of one thread leave in the order in which it said them.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from typing import Any
+
+from tincans.contracts import Buffer, Connection, Wire
+from tincans.core.messages import Message
+from tincans.errors import ClosedError, DisconnectedError, ProtocolError, TincansError, WaitTimeoutError
+from tincans.pump.reactor import Background
+from tincans.pump.turns import Turns
+
+CORK_MESSAGES = 32
+CORK_BYTES = 4096
+CORK_SECONDS = 0.0003
+CLOGGED_AFTER = 30.0
+"""Seconds after which a peer that takes nothing we post to it is cut."""
+
+
+class Sending:
+    """What a Link sends with. `lost` and `gone` are the link's."""
+
+    wire: Wire
+    references: Any
+    turns: Turns | None
+    dead: TincansError | None
+    reactor: Background
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        self._send_many = getattr(connection, "send_many", None)
+        self._sending = threading.Lock()
+        self._outbox: deque[list[Buffer]] = deque()
+        self._corked: deque[list[Buffer]] = deque()
+
+    def lost(self, error: TincansError) -> None:
+        """The connection is over."""
+        raise NotImplementedError
+
+    def gone(self, outcome: Any, operation: str = "") -> TincansError:
+        """The error for whoever needed the connection."""
+        raise NotImplementedError
+
+    # -- one message -------------------------------------------------------------------------------------------
+
+    def send(self, message: Message, *, timeout: float | None) -> None:
+        """Encode and send; blocks at most `timeout`. An error of the string ends the link."""
+        if self.turns is None:
+            self.send_parts(self.wire.encode(message, self.references), timeout=timeout)
+        elif self.turns.may_send(message):
+            parts = self.wire.encode(message, self.references)
+            with self.turns.order:
+                self.turns.asked(message)
+                self.send_parts(parts, timeout=timeout)
+
+    def send_parts(self, parts: list[Buffer], *, timeout: float | None) -> None:
+        """Send one message; blocks at most `timeout`."""
+        if self.dead is not None:
+            raise self.gone("not_sent")
+        if not self._sending.acquire(True, -1 if timeout is None else timeout):
+            raise WaitTimeoutError("Other threads' messages took all the time to send.")
+        try:
+            if self._outbox or self._corked:
+                self._send_kept(timeout)
+            self.connection.send(parts, timeout=timeout)
+        except (DisconnectedError, ClosedError, ProtocolError) as error:
+            self.lost(error)
+            raise self.gone("not_sent") from error
+        finally:
+            self._sending.release()
+
+    def post(self, message: Message) -> None:
+        """Send without ever blocking. Nothing is raised for a dead link."""
+        if self.turns is None:
+            self.post_parts(self.wire.encode(message, self.references))
+        elif self.turns.may_send(message):
+            self.post_parts(self.wire.encode(message, self.references))
+            self.turns.after_sending(message)
+
+    def post_parts(self, parts: list[Buffer]) -> None:
+        """Send one message, now or by a worker."""
+        if self.dead is not None:
+            return
+        if self._outbox or self._corked or not self._sending.acquire(False):
+            self._outbox.append(parts)
+            self.reactor.submit(self._drain)
+            return
+        try:
+            self.connection.send(parts, timeout=0)
+            if self.connection.flush(timeout=0):
+                return
+        except WaitTimeoutError:
+            self._outbox.append(parts)
+        except TincansError as error:
+            self.lost(error)
+            return
+        finally:
+            self._sending.release()
+        self.reactor.submit(self._drain)
+
+    def has_unsent(self) -> bool:
+        """Whether something is still on its way out."""
+        return self.dead is None and bool(self._outbox or self._corked)
+
+    def _drain(self) -> None:
+        """A worker's job: send what `post` had to keep."""
+        if not self._sending.acquire(True, CLOGGED_AFTER):
+            return
+        try:
+            self._send_kept(CLOGGED_AFTER)
+            self.connection.flush(timeout=CLOGGED_AFTER)
+        except WaitTimeoutError:
+            self.lost(DisconnectedError(f"The other end took nothing for {CLOGGED_AFTER:g} s and was cut."))
+        except TincansError as error:
+            self.lost(error)
+        finally:
+            self._sending.release()
+
+    # -- several in one go -----------------------------------------------------------------------------------------
+
+    def reply(self, message: Message, *, timeout: float | None) -> None:
+        """Send an answer; while further requests are already here, keep it back to send several at once."""
+        parts = self.wire.encode(message, self.references)
+        if len(parts) == 1 and len(parts[0]) < CORK_BYTES and self.connection.pending():
+            self._corked.append(parts)
+            if len(self._corked) >= CORK_MESSAGES:
+                self.uncork()
+        else:
+            self.send_parts(parts, timeout=timeout)
+        if self.turns is not None:
+            self.turns.after_sending(message)
+
+    def send_in_burst(self, message: Message, *, timeout: float | None) -> None:
+        """Send a message that others follow soon: it may wait CORK_SECONDS for them."""
+        parts = self.wire.encode(message, self.references)
+        if self.turns is not None or len(parts) > 1 or len(parts[0]) >= CORK_BYTES or self.dead is not None:
+            self.send_parts(parts, timeout=timeout)
+            return
+        self._corked.append(parts)
+        waiting = len(self._corked)
+        if waiting >= CORK_MESSAGES:
+            self.uncork()
+        elif waiting == 1:
+            self.reactor.call_at(time.monotonic() + CORK_SECONDS, self.uncork)
+
+    def uncork(self) -> None:
+        """Let what was kept back leave now. An error of the string ends the link."""
+        if not self._corked:
+            return
+        with self._sending:
+            try:
+                self._send_kept(CLOGGED_AFTER)
+            except TincansError as error:
+                self.lost(error)
+
+    def _send_kept(self, timeout: float | None) -> None:
+        """What was corked, then what was posted. With the sending lock."""
+        while self._corked:
+            batch: list[list[Buffer]] = []
+            while self._corked and len(batch) < CORK_MESSAGES:
+                batch.append(self._corked.popleft())
+            if self._send_many is not None:
+                self._send_many(batch, timeout=CLOGGED_AFTER)
+            else:
+                for parts in batch:
+                    self.connection.send(parts, timeout=CLOGGED_AFTER)
+        while self._outbox:
+            self.connection.send(self._outbox[0], timeout=timeout)
+            self._outbox.popleft()
