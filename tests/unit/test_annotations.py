@@ -243,7 +243,7 @@ def test_an_annotation_that_cannot_be_read_says_so_at_once(wire: Wire) -> None:
 
 
 def test_an_annotation_without_a_hash_is_read_all_the_same(wire: Wire) -> None:
-    as_type = list[Annotated[int, msgspec.Meta(ge=0, extra_json_schema={"x": []})]]
+    as_type: Any = list[Annotated[int, ["a note"]]]
     assert trip(wire, [5], as_type) == [5]
 
 
