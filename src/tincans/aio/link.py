@@ -31,8 +31,8 @@ from tincans.toolkit.descriptor_writer import size
 AT_ONCE = 64
 """Messages handled before other tasks get their turn."""
 
-BURST = 20e-6
-"""Seconds between two messages of a burst: less than any answer takes to come and be answered in turn."""
+BURST = 3
+"""With more calls open than this, both ways, a short message waits for the loop's next turn: others may join it."""
 
 log = logging.getLogger("tincans")
 
@@ -50,7 +50,6 @@ class AsyncLink(Link):
         self.read_any = wire.reader(Any, self.references)
         self.reading.acquire()  # for good: no thread is to receive on this link
         self.outbox = Outbox(self, self._fd)
-        self._said = 0.0
         self._accepting = not connecting
         self._handed: deque[list[Buffer]] = deque()
         self._watched = False
@@ -89,9 +88,7 @@ class AsyncLink(Link):
 
     def _is_burst(self) -> bool:
         """Whether more is likely to be said before the loop waits again."""
-        now = monotonic()
-        soon, self._said = now - self._said < BURST, now
-        return soon and len(self.session.calls) + len(self.session.running) > 1
+        return len(self.session.calls) + len(self.session.running) > BURST
 
     async def send_on_loop(self, message: Message, *, timeout: float | None) -> None:
         """Send and wait until it has left; WaitTimeoutError when nothing of it has within `timeout`."""

@@ -4,8 +4,7 @@ Rules of this file
 - The common case is one `send` that takes the whole message at once; nothing is queued then.
 - What the other end does not take now waits here, in order: for the socket to be writable, or, where the connection is
   no socket, on a thread of its own. A large message is sent by a thread from the start.
-- Of a burst of small messages the first leaves at once; the others are corked, and leave together when the loop has
-  done what it is doing.
+- Short messages of a burst are corked: they leave together, at the loop's next turn.
 - A waiting message may be withdrawn as long as nothing of it has left.
 - An accepting link that has much to send is not read until it has left: a caller that takes no answers gives no work.
 """
