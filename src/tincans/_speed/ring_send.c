@@ -45,8 +45,11 @@ static int hold_part(struct held_parts *held, PyObject *part) {
 
 static int hold_each(struct held_parts *held, PyObject *items, Py_ssize_t count) {
     for (Py_ssize_t i = 0; i < count; i++) {
-        /* Asking a part for its buffer may run Python code that shortens the list. */
-        if (i >= PySequence_Fast_GET_SIZE(items) || hold_part(held, PySequence_Fast_GET_ITEM(items, i)) < 0) {
+        /* Asking a part for its buffer may run Python code that shortens the list, and drops that very part. */
+        PyObject *part = i < PySequence_Fast_GET_SIZE(items) ? Py_NewRef(PySequence_Fast_GET_ITEM(items, i)) : NULL;
+        int result = part == NULL ? -1 : hold_part(held, part);
+        Py_XDECREF(part);
+        if (result < 0) {
             release_parts(held);
             return -1;
         }
