@@ -72,6 +72,10 @@ def test_a_message_with_a_body_keeps_everything_beside_it() -> None:
     assert WIRE.decode(WIRE.encode(Reply(5, None, stream=True))).stream  # type: ignore[union-attr]
 
 
+def test_absent_keyword_arguments_arrive_as_none() -> None:
+    assert WIRE.decode(WIRE.encode(Request(1, "f", ()))).kwargs is None  # type: ignore[union-attr]
+
+
 def test_every_kind_of_message_is_tested_here() -> None:
     bodies = {"Request", "Reply", "Item", "Publication"}
     assert {m.__name__ for m in get_args(Message)} == {type(m).__name__ for m in MESSAGES} | bodies
@@ -248,6 +252,12 @@ def test_a_forged_value_is_a_validation_error(code: int, payload: Any, parts: li
     for as_type in (Any, int):
         with pytest.raises(msgspec.ValidationError):
             WIRE.reader(as_type)(message.value, message)
+
+
+def test_an_unknown_code_says_that_the_other_end_may_be_newer() -> None:
+    message = forged(99, 1)
+    with pytest.raises(msgspec.ValidationError, match="unknown code 99; the other end may run a newer version"):
+        WIRE.reader(Any)(message.value, message)
 
 
 def test_marks_within_marks_end_at_the_deepest_level() -> None:
