@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import threading
 from typing import Any
 
@@ -56,7 +57,7 @@ class FakeConnection:
             self.changed.notify_all()
 
     def pending(self) -> bool:
-        return False
+        return bool(self.inbox)
 
     def close(self) -> None:
         with self.changed:
@@ -183,6 +184,21 @@ def test_many_messages_without_a_descriptor_arrive_in_order() -> None:
             got.append(ours.read_any(message.value, message))
         assert got == list(range(500))
         ours.lost(DisconnectedError("over"))
+
+    play(main)
+
+
+def test_what_came_with_the_greeting_is_not_left_lying() -> None:
+    async def main() -> None:
+        ours, connection, _ = link()
+        near, far = socket.socketpair()
+        with near, far:
+            ours._fd = near.fileno()  # never readable: what there is has been taken in already
+            inlet = ours.session.inlets[1] = ours.new_inlet(1)
+            connection.hear(Item(1, "early"))
+            ours.rest()
+            assert ours.read_any((await inlet.receive_soon(timeout=5)).value, Item(1, None)) == "early"
+            ours.lost(DisconnectedError("over"))
 
     play(main)
 
