@@ -19,7 +19,9 @@ from tincans.errors import NameInUseError
 from tincans.toolkit.fork_guard import abandon_in_child
 from tincans.toolkit.private_file import open_private, same_file
 
-_PROBE_PATIENCE = 0.05  # seconds; `holder` holds a lock for microseconds, and must not pass for a live owner
+# Seconds. `holder` has the lock for microseconds, and must not pass for an owner, though it be put to sleep meanwhile:
+_PATIENCE = 0.05  # when the file names a live program
+_MORE_PATIENCE = 2.0  # when it does not
 
 
 class NameLock:
@@ -60,15 +62,16 @@ def acquire(path: Path, about: dict[str, Any] | None = None) -> NameLock:
     NameInUseError, naming the holder's pid, when another live program (or another part of this one) holds it.
     DeniedError for anything planted at `path`.
     """
-    patience = time.monotonic() + _PROBE_PATIENCE
+    started = time.monotonic()
     while True:
         descriptor = open_private(path, create=True)
         try:
             if _locked(descriptor) and same_file(path, descriptor):
                 _write(descriptor, {"pid": os.getpid(), **(about or {})})
                 return NameLock(path, descriptor)
-            if time.monotonic() > patience:
-                raise _in_use(path, _read_record(descriptor))
+            record = _read_record(descriptor)
+            if time.monotonic() - started > (_PATIENCE if _lives(record) else _MORE_PATIENCE):
+                raise _in_use(path, record)
         except BaseException:
             os.close(descriptor)
             raise
@@ -115,6 +118,17 @@ def _read_record(descriptor: int) -> dict[str, Any]:
     except ValueError:  # not written yet
         return {}
     return record if isinstance(record, dict) else {}
+
+
+def _lives(record: dict[str, Any]) -> bool:
+    """Whether the program that a lock file names is there (or another one that got its pid since)."""
+    try:
+        os.kill(int(record["pid"]), 0)
+    except (KeyError, TypeError, ValueError, OverflowError, ProcessLookupError):
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def _in_use(path: Path, record: dict[str, Any]) -> NameInUseError:
