@@ -4,6 +4,7 @@ METHODS = [
     "memory:{name}",
     "unix:{name}",
     "{name}",
+    "shm:{name}",
     "pipe:{name}",
     "tcp://127.0.0.1:0",
     "tcp://127.0.0.1:0?key=a-shared-secret&key_name=bob",

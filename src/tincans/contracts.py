@@ -49,7 +49,8 @@ class Connection(Protocol):
     A kill of either program leaves nothing behind that blocks the next connection.
 
     A connection may also have `send_many(messages, *, timeout)`: like `send` for each message in order, with as few
-    system calls as possible (several short answers then leave in one go).
+    system calls as possible (several short answers then leave in one go), and `prepare_wait() -> bool`, called before
+    each wait for its descriptor: True when there is something to receive already.
     """
 
     identity: Identity

@@ -126,7 +126,9 @@ class Peer(Generic[C]):
         renew: bool = True,
     ) -> Queue:
         """A queue of jobs: `q.put(x)`, `with q.take() as job:`. `lease` in seconds; see `Queue`."""
-        return self._words.queue(name, max_items=max_items, on_full=on_full, lease=lease, max_deliveries=max_deliveries, renew=renew)
+        return self._words.queue(
+            name, max_items=max_items, on_full=on_full, lease=lease, max_deliveries=max_deliveries, renew=renew
+        )
 
     @property
     def state(self) -> State:

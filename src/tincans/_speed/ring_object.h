@@ -46,6 +46,7 @@ PyObject *ring_send(PyObject *self, PyObject *const *args, Py_ssize_t count);
 PyObject *ring_flush(PyObject *self, PyObject *timeout);
 PyObject *ring_receive(PyObject *self, PyObject *timeout);
 PyObject *ring_prepare_wait(PyObject *self, PyObject *unused);
+PyObject *ring_pending(PyObject *self, PyObject *unused);
 void ring_drop_incoming(struct ring_object *ring);
 
 #endif

@@ -154,6 +154,15 @@ PyObject *ring_prepare_wait(PyObject *self, PyObject *Py_UNUSED(unused)) {
     return PyBool_FromLong(result != LINK_TIMEOUT);
 }
 
+PyObject *ring_pending(PyObject *self, PyObject *Py_UNUSED(unused)) {
+    struct ring_object *ring = (struct ring_object *)self;
+    if (!ring_enter(ring, &ring->receiving))
+        return NULL;
+    bool news = ring_has_news(&ring->link.reader);
+    ring_leave(ring, &ring->receiving);
+    return PyBool_FromLong(news);
+}
+
 void ring_drop_incoming(struct ring_object *ring) {
     Py_CLEAR(ring->current);
     for (size_t i = 0; i < ring->part_count; i++)

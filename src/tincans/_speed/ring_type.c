@@ -263,6 +263,7 @@ static PyMethodDef methods[] = {
     {"flush", ring_flush, METH_O, "Send what an earlier send had to keep; True when nothing is left."},
     {"receive", ring_receive, METH_O, "The next message's parts; None when it did not come in time."},
     {"prepare_wait", ring_prepare_wait, METH_NOARGS, "Before polling fileno(): True when receive would not wait now."},
+    {"pending", ring_pending, METH_NOARGS, "True when something was written that is not received; never waits."},
     {"fileno", ring_fileno, METH_NOARGS, "Polls readable when receive(0) may get something; None once closed."},
     {"close", ring_close, METH_NOARGS, "Close, wake everybody on both sides. May be called twice, from any thread."},
     {NULL, NULL, 0, NULL},

@@ -49,7 +49,8 @@ class AsyncLink(Link):
         self.references = AsyncReferences(self)
         self.read_any = wire.reader(Any, self.references)
         self.reading.acquire()  # for good: no thread is to receive on this link
-        self.outbox = Outbox(self, self._fd)
+        # A descriptor that changes, or that only says what may be received, cannot tell when more may be sent.
+        self.outbox = Outbox(self, None if hasattr(connection, "prepare_wait") else self._fd)
         self._accepting = not connecting
         self._handed: deque[list[Buffer]] = deque()
         self._watched = False
@@ -166,9 +167,16 @@ class AsyncLink(Link):
                 spawn(self._receive_for_ever, "tincans-reader")
             else:
                 self.loop.add_reader(self._fd, self.ready)
-                if self.connection.pending():
+                if self._prepare_wait():
                     self.loop.call_soon(self.ready)
         return True
+
+    def _watch_right_descriptor(self) -> None:
+        fd = self.connection.fileno()
+        if fd != self._fd and fd is not None and self._fd is not None:
+            self.loop.remove_reader(self._fd)
+            self._fd = fd
+            self.loop.add_reader(fd, self.ready)
 
     def ready(self) -> None:
         """There is something to receive."""
@@ -179,10 +187,13 @@ class AsyncLink(Link):
                     return
                 parts = receive(timeout=0)
                 if parts is None:
-                    return
+                    if self._fd != self.connection.fileno():
+                        self._watch_right_descriptor()
+                    if not self._prepare_wait():
+                        return
+                    continue
                 self._handle(decode(parts))
-            if self.connection.pending():
-                self.loop.call_soon(self.ready)
+            self.loop.call_soon(self.ready)
         except TincansError as error:
             self.lost(error)
         except Exception as error:  # a fault of ours must not leave a link that is read no more

@@ -253,6 +253,7 @@ class Link(Sending):
                     self._handle(message)
                     continue
                 self.session.check_request(message)
+                self.more_here = connection.pending()
             except TincansError as error:
                 self.pass_on()
                 self.lost(error)
@@ -284,10 +285,24 @@ class Link(Sending):
             if self._fd is None:
                 if not self.reading.locked():
                     threading.Thread(target=self.ready, name="tincans-reader", daemon=True).start()
-            elif self.connection.pending():
+            elif self._prepare_wait():
                 self.reactor.submit(self.ready)
             else:
+                self._watch_right_descriptor()
                 self.reactor.arm(self._fd, self)
+
+    def _prepare_wait(self) -> bool:
+        """Before a wait for the descriptor: whether something can be received already."""
+        prepare = getattr(self.connection, "prepare_wait", self.connection.pending)
+        ready: bool = prepare()
+        return ready
+
+    def _watch_right_descriptor(self) -> None:
+        """A connection may change its descriptor once, when both sides have found their best way."""
+        fd = self.connection.fileno()
+        if fd != self._fd and fd is not None:
+            self.reactor.forget(self._fd, self)
+            self._fd = fd
 
     def hand_over(self) -> None:
         """Called before a handler known to be slow: let the background read on at once."""

@@ -43,6 +43,8 @@ class Sending:
         self._sending = threading.Lock()
         self._outbox: deque[list[Buffer]] = deque()
         self._corked: deque[list[Buffer]] = deque()
+        self.more_here = False
+        """Whether, when the last request was received, the next one had come as well."""
 
     def lost(self, error: TincansError) -> None:
         """The connection is over."""
@@ -132,7 +134,7 @@ class Sending:
     def reply(self, message: Message, *, timeout: float | None) -> None:
         """Send an answer; while further requests are already here, keep it back to send several at once."""
         parts = self.wire.encode(message, self.references)
-        if len(parts) == 1 and len(parts[0]) < CORK_BYTES and self.connection.pending():
+        if self.more_here and len(parts) == 1 and len(parts[0]) < CORK_BYTES:
             self._corked.append(parts)
             if len(self._corked) >= CORK_MESSAGES:
                 self.uncork()

@@ -57,7 +57,7 @@ def connect_stream(
 ) -> ByteStream:
     """A connection to the program that listens at `path`; `settings` are the typed OPTIONS."""
     stream, identity = connect(path, url=url, users=settings["users"], timeout=timeout)
-    return _byte_stream(stream, identity, settings, framing, url)
+    return byte_stream(stream, identity, settings, framing, url)
 
 
 def listen_streams(path: Path, settings: Mapping[str, Any], framing: Framing, *, url: str) -> SocketListener:
@@ -65,14 +65,15 @@ def listen_streams(path: Path, settings: Mapping[str, Any], framing: Framing, *,
 
     def admit(stream: socket.socket) -> ByteStream | None:
         identity = identity_of(stream)
-        return _byte_stream(stream, identity, settings, framing, url) if admitted(identity, settings["users"]) else None
+        return byte_stream(stream, identity, settings, framing, url) if admitted(identity, settings["users"]) else None
 
     return listen(path, url=url, users=settings["users"], admit=admit)
 
 
-def _byte_stream(
+def byte_stream(
     stream: socket.socket, identity: Identity, settings: Mapping[str, Any], framing: Framing, url: str
 ) -> ByteStream:
+    """Messages over a connected socket, with large parts by descriptor where the settings allow it."""
     passing = passing_for(identity) if settings["descriptors"] else None
     return ByteStream(stream, framing, identity=identity, url=url, max_message=settings["max_message"], passing=passing)
 

@@ -1,7 +1,7 @@
 """The best method there is between programs of one machine, by a bare name: `alice`, which is `local:alice`.
 
 URL: a bare name, or `local:NAME`.
-Options: `max_message`, `users`, `descriptors`, as for unix.
+Options: `max_message`, `users`, `descriptors`, as for unix; `spin`, as for shm.
 Delivery: whole messages in order; a call is answered, fails, or its outcome is reported unknown.
 Leaves behind: after kill -9 a socket file and a lock file, which block nobody and are reused by the next server.
 Limits: one machine and one user; a name of at most 100 letters, digits, '_', '-', '.'.
@@ -16,7 +16,7 @@ from tincans.contracts import Board, Connection, Framing, Listener, Transport
 from tincans.core.address import Address, Option
 from tincans.errors import AddressError
 from tincans.facts import Facts, Yes
-from tincans.toolkit import unix_socket
+from tincans.toolkit import local_string
 from tincans.toolkit.runtime_directory import path_of
 
 FACTS = Facts(
@@ -31,15 +31,15 @@ class LocalTransport:
     """The method. Stateless; one instance serves all."""
 
     facts: Facts = FACTS
-    options: Mapping[str, Option] = unix_socket.OPTIONS
+    options: Mapping[str, Option] = local_string.OPTIONS
 
     def connect(self, address: Address, *, timeout: float, framing: Framing) -> Connection:
         settings = address.settings(self.options)
-        return unix_socket.connect_stream(_path(address), settings, framing, url=str(address), timeout=timeout)
+        return local_string.connect(_path(address), settings, framing, url=str(address), timeout=timeout)
 
     def listen(self, address: Address, *, framing: Framing) -> Listener:
         settings = address.settings(self.options)
-        return unix_socket.listen_streams(_path(address), settings, framing, url=str(address))
+        return local_string.listen(_path(address), settings, framing, url=str(address))
 
     def board(self, address: Address, *, timeout: float) -> Board | None:
         return None

@@ -1,0 +1,94 @@
+"""A Connection through two rings in shared memory, beside the Unix socket over which they were agreed on.
+
+Rules of this file
+- Ordinary messages go through the ring. A message with a large part goes over the socket, which can pass the part's
+  memory by descriptor; a word in the ring says "the next one is there", so the order is kept.
+- The socket is proof of life and credentials; while it is open, the ring is trusted to have an end.
+- Who polls `fileno()` calls `prepare_wait()` first, for a writer rings only for a reader that said it sleeps.
+"""
+
+from __future__ import annotations
+
+from time import monotonic
+
+from tincans._speed.ring import Ring
+from tincans.contracts import Buffer, Identity, Parts
+from tincans.errors import ProtocolError, WaitTimeoutError
+from tincans.toolkit.byte_stream import ByteStream
+from tincans.toolkit.fork_guard import abandon_in_child
+
+BESIDE = 1024 * 1024
+"""Bytes: a part of this size or more may travel as memory, so its message goes over the socket."""
+
+NEXT_IS_BESIDE: list[Buffer] = [b""]
+"""The word in the ring. A message of this very form goes over the socket as well."""
+
+BESIDE_TIMEOUT = 30.0
+
+
+class RingConnection:
+    """contracts.Connection over a Ring and the stream beside it; both belong to this object from now on."""
+
+    def __init__(self, ring: Ring, stream: ByteStream, *, max_message: int) -> None:
+        self.identity: Identity = stream.identity
+        self._ring = ring
+        self._stream = stream
+        self._ring_receive = ring.receive
+        self._ring_send = ring.send
+        self.pending = ring.pending
+        self.prepare_wait = ring.prepare_wait
+        self.max_message = max_message
+        abandon_in_child(self)
+
+    @property
+    def max_message(self) -> int:
+        """The largest message in bytes, both ways."""
+        return self._stream.max_message
+
+    @max_message.setter
+    def max_message(self, size: int) -> None:
+        self._ring.max_message = self._stream.max_message = size
+
+    def send(self, parts: Parts, *, timeout: float | None) -> None:
+        """See contracts.Connection."""
+        if (len(parts) > 1 or not parts[0]) and _goes_beside(parts):
+            self._stream.send(parts, timeout=timeout)
+            parts = NEXT_IS_BESIDE
+        if not self._ring_send(parts, timeout):
+            raise WaitTimeoutError("The other end took nothing within the timeout. It may be busy or stopped.")
+
+    def flush(self, *, timeout: float | None) -> bool:
+        """See contracts.Connection."""
+        return self._ring.flush(timeout) and self._stream.flush(timeout=timeout)
+
+    def receive(self, *, timeout: float | None) -> list[Buffer] | None:
+        """See contracts.Connection."""
+        parts: list[Buffer] | None = self._ring_receive(timeout)  # type: ignore[assignment]
+        if parts is not None and not parts[0] and len(parts) == 1:
+            return self._receive_beside()
+        return parts
+
+    def _receive_beside(self) -> list[Buffer]:
+        deadline = monotonic() + BESIDE_TIMEOUT
+        parts = self._stream.receive(timeout=BESIDE_TIMEOUT)
+        if parts is None or monotonic() > deadline:
+            raise ProtocolError("The other end announced a message beside the ring and did not send it.")
+        return parts
+
+    def close(self) -> None:
+        """See contracts.Connection."""
+        self._ring.close()
+        self._stream.close()
+
+    def abandon(self) -> None:
+        """See contracts.Connection. The ring knows by itself that it is in another process."""
+        self._ring.close()
+        self._stream.abandon()
+
+    def fileno(self) -> int | None:
+        """See contracts.Connection."""
+        return self._ring.fileno()
+
+
+def _goes_beside(parts: Parts) -> bool:
+    return not parts[0] or any(memoryview(part).nbytes >= BESIDE for part in parts[1:])
