@@ -33,6 +33,7 @@ RESTRICTED = {
 MAY_USE_THE_FACE = ("__main__", "cli.", "conformance.")
 ROOMS = frozenset(
     {
+        "_speed",
         "contracts",
         "core",
         "errors",

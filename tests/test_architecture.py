@@ -139,23 +139,27 @@ def test_a_planted_import_breaks_its_contract(tmp_path: Path, where: str, line: 
     assert any(contract in told for told in broken), done.stdout + done.stderr
 
 
-def import_cost(statement: str) -> float:
+def import_cost(statement: str, cache: Path) -> float:
     """Milliseconds of processor time for `statement` in a fresh interpreter: the median of several.
 
-    Processor time, not wall time, so that a busy machine does not turn a good import into a slow one.
+    Processor time, not wall time, so that a busy machine does not turn a good import into a slow one; and with the
+    bytecode written (below `cache`) by a first run, as it is on a user's machine.
     """
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    environment["PYTHONPYCACHEPREFIX"] = str(cache)
     program = f"import time; start = time.process_time(); {statement}; print(time.process_time() - start)"
-    runs = [subprocess.run([sys.executable, "-c", program], capture_output=True, check=True) for _ in range(7)]
-    return statistics.median(float(run.stdout) for run in runs) * 1000
+    command = [sys.executable, "-c", program]
+    runs = [subprocess.run(command, env=environment, capture_output=True, check=True) for _ in range(8)]
+    return statistics.median(float(run.stdout) for run in runs[1:]) * 1000
 
 
-def test_importing_tincans_stays_within_its_budget() -> None:
-    assert import_cost("import tincans") <= IMPORT_BUDGET_MS
+def test_importing_tincans_stays_within_its_budget(tmp_path: Path) -> None:
+    assert import_cost("import tincans", tmp_path) <= IMPORT_BUDGET_MS
 
 
-def test_an_import_over_budget_is_noticed() -> None:
+def test_an_import_over_budget_is_noticed(tmp_path: Path) -> None:
     burn = "import tincans; sum(1 for _ in iter(lambda: time.process_time() - start > 0.1, True))"
-    assert import_cost(burn) > IMPORT_BUDGET_MS
+    assert import_cost(burn, tmp_path) > IMPORT_BUDGET_MS
 
 
 def foreign_modules(statement: str) -> set[str]:

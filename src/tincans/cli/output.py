@@ -58,7 +58,7 @@ def json_text(value: Any) -> str:
     """A value as one line of JSON; what JSON lacks becomes a list, a text, base64, or null (nan, inf).
 
     >>> json_text({(1, 2): b"abc", "when": None})
-    '{"(1, 2)": "YWJj", "when": null}'
+    '{"[1, 2]": "YWJj", "when": null}'
     """
     return json.dumps(_plain(value), ensure_ascii=False)
 
