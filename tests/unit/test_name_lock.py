@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import subprocess
 import sys
 from pathlib import Path
+from time import monotonic
 
 import pytest
 from patience import PATIENCE, in_thread, open_descriptors, wait_until
 
 from tincans.errors import DeniedError, NameInUseError
 from tincans.toolkit.name_lock import acquire, holder
+from tincans.toolkit.private_file import open_private
 
 HOLDER = """
 import sys
 from pathlib import Path
+
 from tincans.toolkit.name_lock import acquire
 lock = acquire(Path(sys.argv[1]), {"word": "there"})
 print("held", flush=True)
@@ -166,3 +170,35 @@ def test_only_one_of_many_takes_a_name_at_a_time(tmp_path: Path) -> None:
         outcome.result(PATIENCE * 4)
     wait_until(lambda: not inside)
     assert worst and max(worst) == 1
+
+
+def test_a_lock_on_a_file_that_was_removed_meanwhile_does_not_count(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its last holder removed the file between our opening and our locking it."""
+    path = tmp_path / "alice.lock"
+    opened: list[int] = []
+
+    def open_and_lose(path: Path, *, create: bool) -> int:
+        descriptor = open_private(path, create=create)
+        if not opened:
+            path.unlink()
+        opened.append(descriptor)
+        return descriptor
+
+    monkeypatch.setattr("tincans.toolkit.name_lock.open_private", open_and_lose)
+    lock = acquire(path)
+    with pytest.raises(NameInUseError):
+        acquire(path)
+    lock.release()
+
+
+def test_a_looker_who_is_held_up_does_not_pass_for_an_owner(tmp_path: Path) -> None:
+    path = tmp_path / "alice.lock"
+    looker = open_private(path, create=True)
+    fcntl.flock(looker, fcntl.LOCK_EX)
+    started = monotonic()
+    acquiring = in_thread(lambda: acquire(path))
+    wait_until(lambda: monotonic() > started + 0.2)
+    os.close(looker)
+    acquiring.result(PATIENCE).release()
