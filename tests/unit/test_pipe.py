@@ -28,6 +28,7 @@ from tincans.errors import (
     TincansError,
     UnreachableError,
 )
+from tincans.toolkit import descriptor_reader
 from tincans.toolkit.descriptor_stream import DescriptorStream
 from tincans.toolkit.fifo_pair import FifoPair
 from tincans.transports import pipe
@@ -169,9 +170,11 @@ def test_the_kernel_says_who_the_other_end_is() -> None:
         assert f"says it has pid {os.getpid()}" in there.identity.address
 
 
-def test_options_count() -> None:
-    with joined("pipe:alice?max_message=1k&spin=0") as (here, there, listener):
+def test_options_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(descriptor_reader, "useful_spin", lambda wanted: wanted)
+    with joined("pipe:alice?max_message=1k&spin=7") as (here, there, listener):
         assert (here.max_message, there.max_message) == (1024, 1024)
+        assert here._reader._spin == there._reader._spin == 7e-6
         assert listener.address == "pipe:alice"
 
 
@@ -214,10 +217,12 @@ def test_a_live_servers_name_is_in_use() -> None:
 
 def test_a_server_that_does_not_accept_is_waited_for_no_longer_than_the_timeout(place: Path) -> None:
     with serving():
+        before = descriptors()
         start = time.monotonic()
         with pytest.raises(UnreachableError, match="did not answer in time"):
             connect(timeout=0.1)
         assert 0.1 <= time.monotonic() - start < 1
+        assert descriptors() == before
         assert sorted(path.name for path in place.iterdir()) == ["alice.fifo", "alice.fifo.lock"]
 
 
@@ -228,7 +233,9 @@ def test_a_server_that_dies_before_it_accepts_ends_the_wait() -> None:
         client = Outcome(connect)
         eventually(lambda: client.asleep())
         server.kill()
-        assert isinstance(client.join().error, UnreachableError)
+        error = client.join().error
+        assert isinstance(error, UnreachableError)
+        assert "ended before it answered" in str(error)
 
 
 def test_a_client_that_gave_up_is_not_accepted() -> None:
@@ -443,6 +450,18 @@ def test_an_announced_pair_that_is_not_there_is_ignored(place: Path) -> None:
         for _ in range(100):
             os.write(stranger, f"\ntincan1 {secrets.token_hex(16)} {1:010d}\n".encode())
         assert listener.accept(timeout=0) is None
+        os.close(stranger)
+
+
+def test_a_client_killed_after_its_announcement_is_passed_over_and_cleaned_up(place: Path) -> None:
+    token = secrets.token_hex(16)
+    with serving() as listener:
+        os.mkfifo(place / f"alice.fifo.{token}.down", 0o600)
+        os.mkfifo(place / f"alice.fifo.{token}.up", 0o600)
+        stranger = os.open(place / "alice.fifo", os.O_WRONLY | os.O_NONBLOCK)
+        os.write(stranger, f"\ntincan1 {token} {1:010d}\n".encode())
+        assert listener.accept(timeout=0) is None
+        assert not list(place.glob(f"*{token}*"))
         os.close(stranger)
 
 
