@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sqlite3
 import stat
 import subprocess
@@ -213,6 +214,13 @@ def test_a_waiting_taker_gets_no_job_that_could_not_be_written(keep: Keep) -> No
     assert desk.get("bob", "$count", "q", "leased") == 0
 
 
+def run_script(script: str, path: Path) -> subprocess.CompletedProcess[str]:
+    """Run `script` with `path` as a program of its own."""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])}
+    command = [sys.executable, "-c", script, str(path)]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+
+
 LIMITED = """
 import resource, sys
 from pathlib import Path
@@ -234,9 +242,7 @@ except KeepError as error:
 
 
 def test_a_real_limit_of_the_system_loses_nothing_that_was_acknowledged(path: Path) -> None:
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])}
-    run = [sys.executable, "-c", LIMITED, str(path)]
-    said = subprocess.run(run, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    said = run_script(LIMITED, path)
     assert said.returncode == 0, said.stderr
     put, temporary = said.stdout.split()
     keep = open_keep(path)
@@ -301,8 +307,7 @@ def test_two_programs_cannot_keep_the_same_file(keep: Keep) -> None:
 def test_the_file_can_be_kept_again_after_a_kill(path: Path) -> None:
     child = "import os, signal, sys; from pathlib import Path; from keep_kills import open_keep\n"
     child += "keep = open_keep(Path(sys.argv[1])); os.kill(os.getpid(), signal.SIGKILL)"
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])}
-    subprocess.run([sys.executable, "-c", child, str(path)], env=environment, timeout=60, check=False)
+    assert run_script(child, path).returncode == -signal.SIGKILL
     assert path.with_name("alice.db.lock").exists()
     open_keep(path).close()
 
@@ -389,12 +394,40 @@ os.kill(os.getpid(), 9)
 
 
 def test_a_forked_child_cannot_use_the_file_nor_harm_it_by_ending(path: Path) -> None:
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])}
-    run = [sys.executable, "-c", FORKING, str(path)]
-    said = subprocess.run(run, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    said = run_script(FORKING, path)
     assert said.stdout == "7\n", said.stderr
     keep = open_keep(path)
     assert [change.value for change in keep.load().changes] == ["after the fork"]  # type: ignore[union-attr]
+    keep.close()
+
+
+FORKING_MIDWAY = """
+import gc, os, sys
+from pathlib import Path
+from keep_kills import open_keep
+keep = open_keep(Path(sys.argv[1]))
+database = keep._database
+database.execute("PRAGMA cache_size = 5")  # so that a large transaction is in the log before it ends
+database.execute("BEGIN IMMEDIATE")
+rows = [(number, '"' + "x" * 1000 + '"') for number in range(1, 2001)]
+database.executemany("INSERT INTO jobs VALUES (?, 'q', ?, 0, 0)", rows[:1000])
+child = os.fork()
+if child == 0:
+    del database
+    gc.collect()
+    os._exit(0)
+os.waitpid(child, 0)
+database.executemany("INSERT INTO jobs VALUES (?, 'q', ?, 0, 0)", rows[1000:])
+database.execute("COMMIT")
+print(len(keep.load().changes))
+"""
+
+
+def test_a_fork_in_the_middle_of_a_commit_does_not_damage_the_file(path: Path) -> None:
+    said = run_script(FORKING_MIDWAY, path)
+    assert said.stdout == "2000\n", said.stderr
+    keep = open_keep(path)
+    assert len(list(keep.load().changes)) == 2000
     keep.close()
 
 

@@ -143,8 +143,8 @@ class Keep:
     def abandon(self) -> None:
         """In a forked child: never touch the database again, not even to close it (see fork_guard).
 
-        SQLite closing its copy in the child may clear away the log that the parent is writing. So the child holds
-        on to the object for ever.
+        SQLite closing its copy in the child takes back a transaction that the parent is in the middle of, in the memory
+        they share, and so damages the file. So the child holds on to the object for ever.
         """
         database, self._database = self._database, None
         if database is not None:

@@ -91,7 +91,7 @@ class Queues:
         self._claims.check_room(owner)
         jobs = self._jobs
         source = jobs.open(queue)
-        job = None if source.takers else jobs.draw(source, most)
+        job = jobs.draw(source, most)  # none is there while others wait
         if job is None:
             taker = Taker(self, owner, ticket, source, seconds, most)
             source.add_taker(taker)
