@@ -280,8 +280,10 @@ class ByteStream:
     def receive(self, *, timeout: float | None) -> list[Buffer] | None:
         self._receiving = True
         try:
-            if not timeout or self._ahead is not None or not self._state.idle:
+            if timeout is None or self._ahead is not None or not self._state.idle:
                 return self._receive_any(timeout)
+            if timeout <= 0:
+                return self._receive_at_once()
             if not self._low <= timeout <= self._high:
                 self._wait_at_most(timeout)
             deadline = monotonic() + timeout
@@ -301,6 +303,16 @@ class ByteStream:
             self._receiving = False
             if self._closed:
                 self._dispose()
+
+    def _receive_at_once(self) -> list[Buffer] | None:
+        """The common case of an event loop: nothing has begun to arrive, and nobody waits."""
+        try:
+            data = self._recv(RECEIVE_AT_MOST, _DONT_WAIT)
+        except BlockingIOError:
+            return None
+        if not data:
+            raise self._gone()
+        return self._take(data) or self._receive_until(monotonic())
 
     def _receive_any(self, timeout: float | None) -> list[Buffer] | None:
         """The general case: a message set aside, or one that has begun to arrive."""
