@@ -277,19 +277,22 @@ class Link(Sending):
         if self.reading.locked() or self.heard != self._heard_before:
             self._heard_before = self.heard
             return self._fd is None and self.reading.locked()
-        self._rearm()
-        return True
+        return self._rearm()
 
-    def _rearm(self) -> None:
+    def _rearm(self) -> bool:
+        """Have it read in the background. False: a worker goes there now, whose handler may be slow, so look again."""
         if self.dead is None:
             if self._fd is None:
                 if not self.reading.locked():
                     threading.Thread(target=self.ready, name="tincans-reader", daemon=True).start()
             elif self._prepare_wait():
+                self.reactor.attend(self)
                 self.reactor.submit(self.ready)
+                return False
             else:
                 self._watch_right_descriptor()
                 self.reactor.arm(self._fd, self)
+        return True
 
     def _prepare_wait(self) -> bool:
         """Before a wait for the descriptor: whether something can be received already."""
