@@ -25,12 +25,12 @@ PICKLES = frozenset({"pickle", "_pickle", "pickletools", "cloudpickle", "dill", 
 
 # Which standard modules may be imported only where. A name that ends in a dot stands for a file or a whole room.
 RESTRICTED = {
-    "asyncio": ("aio.", "toolkit.asyncio_bridge", "protocols.", "conformance."),
+    "asyncio": ("aio.", "toolkit.asyncio_bridge", "protocols.", "conformance.", "bench."),
     # The faces wait for signals (server) and follow topics (verbs) on a thread; all other threads are the pump's.
-    "threading": ("pump.", "toolkit.", "transports.memory", "conformance.", "server", "verbs"),
+    "threading": ("pump.", "toolkit.", "transports.memory", "conformance.", "bench.", "server", "verbs"),
 }
 # The one public list: the rooms below must not climb up to it.
-MAY_USE_THE_FACE = ("__main__", "cli.", "conformance.")
+MAY_USE_THE_FACE = ("__main__", "bench.", "cli.", "conformance.")
 ROOMS = frozenset(
     {
         "_speed",

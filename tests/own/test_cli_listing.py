@@ -67,6 +67,17 @@ def test_the_doctor_names_the_command_for_a_missing_library() -> None:
     assert found == ("method redis", "missing", "pip install 'tincans[redis]'")
 
 
+def test_without_the_c_core_the_doctor_says_so_and_why(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("TINCANS_PURE", "1")
+    assert program.run(["doctor", "--json"]) == 0
+    found = {row["what"]: row for row in json.loads(capsys.readouterr().out)}
+    for what in ("C core", "method shm"):
+        assert found[what]["state"] == "missing"
+        assert "TINCANS_PURE" in found[what]["about"]
+
+
 def test_the_doctor_ends_with_1_when_the_runtime_directory_is_not_ours(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

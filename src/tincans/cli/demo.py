@@ -18,7 +18,6 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -27,6 +26,7 @@ import rich_click as click
 
 import tincans
 from tincans.cli.exits import Exit
+from tincans.cli.libraries import missing
 from tincans.cli.output import json_text, show, table
 from tincans.facts import Facts
 
@@ -94,9 +94,7 @@ def obstacle(facts: Facts) -> str:
         return "inside one program only"
     if sys.platform not in facts.platforms + facts.untested:
         return f"not on {sys.platform}"
-    if facts.library and find_spec(facts.library) is None:
-        return f"pip install 'tincans[{facts.extra}]'"
-    return f"needs {facts.service}" if facts.service else ""
+    return missing(facts) or (f"needs {facts.service}" if facts.service else "")
 
 
 def demo_url(method: str, facts: Facts) -> str:

@@ -7,19 +7,19 @@ Rules of this file
 
 from __future__ import annotations
 
-import importlib
 import os
 import platform
 import sys
 from collections.abc import Iterator
-from importlib.util import find_spec
 from typing import NamedTuple
 
 import rich_click as click
 
 import tincans
+from tincans import _speed
 from tincans.cli.connecting import json_option
 from tincans.cli.exits import Exit
+from tincans.cli.libraries import missing
 from tincans.cli.output import table
 from tincans.errors import TincansError
 from tincans.facts import Facts
@@ -76,11 +76,10 @@ def _runtime_directory() -> Finding:
 
 
 def _c_core() -> Finding:
-    try:
-        importlib.import_module("tincans._speed")
-    except ImportError as error:
-        return Finding("C core", "missing", f"calls go over Unix sockets; install with a C compiler here ({error})")
-    return Finding("C core", "ok", "bare names may use shared memory")
+    reason = _speed.why_not()
+    if reason:
+        return Finding("C core", "missing", f"bare names use Unix sockets: {reason}")
+    return Finding("C core", "ok", "bare names use shared memory")
 
 
 def _shared_memory() -> Finding:
@@ -90,7 +89,8 @@ def _shared_memory() -> Finding:
 
 
 def library(name: str, facts: Facts) -> Finding:
-    """Whether the library that a method needs is installed, without importing it."""
-    if not facts.library or find_spec(facts.library) is not None:
-        return Finding(f"method {name}", "ok", facts.library or "needs nothing more")
-    return Finding(f"method {name}", "missing", f"pip install 'tincans[{facts.extra}]'")
+    """Whether what a method needs is installed."""
+    remedy = missing(facts)
+    if remedy:
+        return Finding(f"method {name}", "missing", remedy)
+    return Finding(f"method {name}", "ok", facts.library or "needs nothing more")
