@@ -1,4 +1,4 @@
-"""Types of the C module `_ring`; what the functions do is told in `tincans._speed`."""
+"""Types of the C module `_ring`; what each function does is in its own docstring, in C."""
 
 from collections.abc import Sequence
 from typing import Literal, final
