@@ -289,6 +289,7 @@ def test_a_forked_child_has_none_of_its_parents() -> None:
                 try:
                     connect()
                 except UnreachableError:
+                    serve()  # the name is free there
                     code = 0
             os._exit(code)
         assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0

@@ -468,8 +468,8 @@ def test_a_client_killed_after_its_announcement_is_passed_over_and_cleaned_up(pl
 PLANTS = {
     "symlink": lambda path, victim: path.symlink_to(victim),
     "hard link": lambda path, victim: path.hardlink_to(victim),
-    "directory": lambda path, victim: path.mkdir(),
-    "file": lambda path, victim: path.write_text("mine"),
+    "directory": lambda path, victim: path.mkdir(mode=0o700),
+    "file": lambda path, victim: path.touch(mode=0o600),
     "open to all": lambda path, victim: (os.mkfifo(path), path.chmod(0o666)),
 }
 
