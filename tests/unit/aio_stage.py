@@ -23,7 +23,7 @@ from tincans import aio
 PATIENCE = 20.0
 """Seconds after which a test is taken to hang."""
 
-everywhere = pytest.mark.parametrize("method", ["memory", "memory without descriptor", "unix", "pipe"])
+everywhere = pytest.mark.parametrize("method", ["memory", "memory without descriptor", "unix", "pipe", "local"])
 _numbers = itertools.count(1)
 
 

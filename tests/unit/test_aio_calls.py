@@ -15,6 +15,7 @@ from aio_stage import address, alice_and_bob, everywhere, play, until
 
 import tincans
 from tincans import aio
+from tincans.aio.link import LOOKS_IN_A_ROW
 
 
 async def add(a: int, b: int) -> int:
@@ -275,6 +276,27 @@ def test_a_slow_function_delays_no_other() -> None:
             assert not slowly.done()
             release.set()
             assert await slowly == "slow"
+
+    play(main)
+
+
+@pytest.mark.parametrize("method", ["unix", "local"])
+def test_a_task_that_calls_and_calls_lets_others_have_their_turn(method: str) -> None:
+    async def main() -> None:
+        async with alice_and_bob(method, plus) as (_, bob):
+            turns = 0
+
+            async def take_turns() -> None:
+                nonlocal turns
+                while True:
+                    turns += 1
+                    await asyncio.sleep(0)
+
+            others = asyncio.create_task(take_turns())
+            for _ in range(200):
+                await bob.call.plus(2, 5)
+            assert turns >= 200 // LOOKS_IN_A_ROW
+            others.cancel()
 
     play(main)
 

@@ -97,6 +97,17 @@ def test_the_next_call_after_a_loss_makes_a_new_connection(method: str) -> None:
     play(main)
 
 
+@pytest.mark.parametrize("method", ["unix", "pipe"])
+def test_a_call_that_never_left_is_made_again(method: str) -> None:
+    async def main() -> None:
+        async with alice_and_bob(method, add) as (alice, bob):
+            assert await bob.call.add(2, 5) == 7
+            cut(alice)  # bob's loop had no turn to notice
+            assert await bob.call.add(2, 5) == 7
+
+    play(main)
+
+
 def test_a_subscription_goes_on_after_a_loss_and_marks_the_gap() -> None:
     async def main() -> None:
         async with alice_and_bob("unix") as (alice, bob), bob.subscribe("t") as notes:
@@ -310,6 +321,7 @@ def test_queues_and_state_in_a_file_survive_the_server(tmp_path: Path) -> None:
                 assert await bob.queue("jobs").count() == 20 * (round + 1)
                 with pytest.raises(tincans.WaitTimeoutError):
                     await alice.queue("none").take(timeout=0)
+                await (await alice.queue("jobs").take(timeout=0)).give_back()
                 async with bob.subscribe("t") as notes, bob.lock("l", timeout=5):
                     for i in range(200):
                         await alice.publish("t", i)

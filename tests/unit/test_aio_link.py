@@ -12,7 +12,8 @@ from aio_stage import address, play, until
 
 from tincans import aio
 from tincans.aio.background import LoopBackground
-from tincans.aio.link import BURST, AsyncLink
+from tincans.aio.link import BURST, LOOKS_IN_A_ROW, AsyncLink
+from tincans.aio.waiting import Answer
 from tincans.contracts import Identity
 from tincans.core.messages import Item, Message, Ping, Reply
 from tincans.errors import ClosedError, DisconnectedError, TooLargeError
@@ -184,6 +185,56 @@ def test_many_messages_without_a_descriptor_arrive_in_order() -> None:
             got.append(ours.read_any(message.value, message))
         assert got == list(range(500))
         ours.lost(DisconnectedError("over"))
+
+    play(main)
+
+
+class RingLike(FakeConnection):
+    """A connection in memory, whose answers may come before the loop turns."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waits: list[float | None] = []
+
+    def receive(self, *, timeout: float | None) -> list[Any] | None:
+        self.waits.append(timeout)
+        return super().receive(timeout=0)
+
+    def prepare_wait(self) -> bool:
+        return bool(self.inbox)
+
+
+def ring_link() -> tuple[AsyncLink, RingLike]:
+    connection = RingLike()
+    background = LoopBackground(asyncio.get_running_loop())
+    made: Any = AsyncLink(connection, WIRE, FakeOwner(), background, connecting=True)  # type: ignore[arg-type]
+    made.looks = True
+    return made, connection
+
+
+def test_looking_that_does_not_pay_is_left_off_soon() -> None:
+    async def main() -> None:
+        ours, connection = ring_link()
+        for _ in range(200):
+            ours.look()
+        assert len(connection.waits) < 12
+
+    play(main)
+
+
+def test_looking_that_pays_takes_the_answer_at_once_and_rests_sometimes() -> None:
+    async def main() -> None:
+        ours, connection = ring_link()
+        got = 0
+        for id in range(1, 2 * LOOKS_IN_A_ROW):
+            answer = ours.session.calls[id] = Answer(ours.loop, "test")
+            connection.inbox = [Reply(id, "now")]
+            ours.look()
+            if connection.inbox:
+                assert id == LOOKS_IN_A_ROW + 1
+            else:
+                got += (await answer).id == id
+        assert got == 2 * LOOKS_IN_A_ROW - 2
 
     play(main)
 

@@ -46,8 +46,12 @@ async def call(
         entry = link.put_out(request)
         if entry is not None:
             await link.outbox.left(entry, timeout)
-        if deadline is not None:
+        if deadline is None:
+            link.mind()
+        else:
             link.deadlines.add(deadline, id)
+        if link.looks and len(session.calls) == 1:
+            link.look()
         message = await answer
     except WaitTimeoutError:
         session.calls.pop(id, None)

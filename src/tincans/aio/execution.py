@@ -25,7 +25,7 @@ from tincans.core.messages import Reply, Request
 from tincans.core.signature import is_async
 from tincans.core.streams import WINDOW
 from tincans.errors import CallCancelledError
-from tincans.pump.execution import ANSWER_TIMEOUT, UNCANCELLABLE, Executor, Running, calling_now
+from tincans.pump.execution import UNCANCELLABLE, Executor, Running, calling_now
 from tincans.pump.link import Link
 from tincans.pump.references import CALL_BACK
 from tincans.pump.turns import UNBOUNDED
@@ -60,15 +60,14 @@ class AsyncExecutor(Executor):
                     self._run_on_loop(link, request, exposed)
                     return
         except Exception as error:
-            self._fail(link, request.id, error)
+            self._fail(link, request, error)
             return
         self.jobs += 1
         self._background.submit(lambda: self._run_in_thread(link, request))
 
     def _run_on_loop(self, link: AsyncLink, request: Request[Any], exposed: Exposed) -> None:
         args, kwargs = exposed.arguments(link.wire, request, link.references)
-        if request.key is not None and (known := self.journal.find(request.key)) is not None:
-            link.reply(Reply(request.id, known[0]), timeout=ANSWER_TIMEOUT)
+        if request.key is not None and not self.is_first(link, request):
             return
         self._begin(link, request, exposed.function, args, kwargs)
 
@@ -115,10 +114,10 @@ class AsyncExecutor(Executor):
         try:
             result = await awaitable
         except asyncio.CancelledError:
-            self._fail(link, request.id, CallCancelledError("The call was cancelled in the serving program."))
+            self._fail(link, request, CallCancelledError("The call was cancelled in the serving program."))
             raise
         except Exception as error:
-            self._fail(link, request.id, error)
+            self._fail(link, request, error)
         else:
             self._answer_safely(link, request, result)
 
@@ -127,6 +126,8 @@ class AsyncExecutor(Executor):
             super()._stream(link, request, result)
             return
         assert isinstance(link, AsyncLink)
+        if request.key is not None:
+            self._run_anew(self.repeats.forget(request.key))
         on_loop(link.loop, self._stream_out, link, request, result)
 
     def _stream_out(self, link: AsyncLink, request: Request[Any], result: Any) -> None:

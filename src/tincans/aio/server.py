@@ -148,6 +148,7 @@ class Server:
 
     async def run(self) -> None:
         """Serve until SIGTERM, Ctrl-C or `close()`; then let running calls finish, say goodbye and return."""
+        self._host.executor.set_up_at = 0.0
         stop = asyncio.Event()
         try:
             with _stopped_by_signals(stop):
