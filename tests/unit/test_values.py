@@ -55,6 +55,18 @@ CONTAINERS = [
     {b"k": 1}, {2**70: 1}, {NAN: 1}, {"\ud800": 1}, {"$a": 1}, {"$tuple": [1]}, {"$dict": {"$set": (1,)}},
     {"$a": 1, "b": 2}, {"": ""}, {"b": 1, "a": 2}, {Decimal(1): 1}, {date(2024, 1, 1): 1}, [Decimal(1)] * 2,
 ]  # fmt: skip
+LONG = [[*range(40), last] for last in ((1,), Decimal(1), True, 2**70, 1.5, NAN, None, "x", [1])] + [
+    [*["x"] * 40, (1,)],
+    [*["x"] * 40, "\ud800"],
+    [1.5] * 40,
+    [*[1.5] * 40, NAN],
+    [*[1.5] * 40, (1,)],
+    [1e308] * 40,
+    [*[1.5] * 40, Decimal(1)],
+    [*[1.5] * 40, fractions.Fraction(1, 2)],
+    [*[1.5] * 40, 1, True],
+    [*[1.5] * 40, np.float64(1)],
+]
 TIMES = [
     datetime(2024, 1, 2, 3, 4, 5, 6), datetime(2024, 1, 2, tzinfo=UTC), datetime(2024, 1, 2, tzinfo=INDIA),
     datetime(2024, 10, 27, 2, 30, tzinfo=BERLIN), datetime(2024, 10, 27, 2, 30, fold=1, tzinfo=BERLIN),
@@ -93,7 +105,7 @@ def shown(value: Any) -> str:
     return f"{type(value).__name__}-{value!r:.30}" if not isinstance(value, int) else f"int-{value.bit_length()}"
 
 
-@pytest.mark.parametrize("value", SCALARS + CONTAINERS + TIMES + OTHERS, ids=shown)
+@pytest.mark.parametrize("value", SCALARS + CONTAINERS + LONG + TIMES + OTHERS, ids=shown)
 def test_a_value_arrives_unchanged(wire: Wire, value: Any) -> None:
     assert same(trip(wire, value), value)
 

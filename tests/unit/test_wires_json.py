@@ -101,6 +101,12 @@ def test_a_value_is_this_json(value: Any, tagged: str) -> None:
     assert WIRE.encode(Reply(1, value)) == [f'{{"id":1,"result":{tagged}}}'.encode()]
 
 
+def test_a_keyword_argument_that_looks_like_a_tag_is_none() -> None:
+    for value in (5, (5,)):
+        request: Any = WIRE.decode(WIRE.encode(Request(1, "f", (), {"$a": value})))
+        assert WIRE.reader(Any)(request.kwargs, request) == {"$a": value}
+
+
 def test_a_line_is_heard_from_any_kind_of_buffer() -> None:
     for make in (bytes, bytearray, memoryview):
         reply: Any = WIRE.decode([make(b'{"id":1,"result":{"$tuple":[1]}}')])

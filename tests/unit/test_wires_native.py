@@ -12,7 +12,7 @@ from typing import Any, get_args
 import msgspec
 import numpy as np
 import pytest
-from value_trips import trip
+from value_trips import same, trip
 
 from tincans.core.messages import (
     Cancel,
@@ -138,7 +138,7 @@ def test_an_undecoded_body_is_passed_on_with_its_parts() -> None:
 
 def test_an_int_goes_where_a_float_is_annotated() -> None:
     message: Any = WIRE.decode(WIRE.encode(Request(1, "f", (1, 2))))
-    assert WIRE.reader(tuple[int, float])(message.args, message) == (1, 2.0)
+    assert same(WIRE.reader(tuple[int, float])(message.args, message), (1, 2.0))
 
 
 def test_a_text_is_not_taken_for_base64() -> None:
@@ -299,12 +299,6 @@ def test_a_dtype_from_the_wire_never_evaluates_text() -> None:
     message = forged(Code.ARRAY.value, ["f8 if print('run') else f8", [1], False, b"x" * 8])
     with pytest.raises(msgspec.ValidationError, match="is refused"):
         WIRE.reader(Any)(message.value, message)
-
-
-def test_a_reader_is_cheap_to_make_again() -> None:
-    WIRE.reader(dict[str, tuple[int, str]])
-    again = min(timeit.repeat(lambda: WIRE.reader(dict[str, tuple[int, str]]), number=20, repeat=50)) / 20
-    assert again < 100e-6
 
 
 def test_a_plain_call_costs_little_more_than_one_msgspec_encode() -> None:

@@ -55,7 +55,7 @@ def to_parts(message: Message, form: Form, references: References | None, write:
         try:
             low = Lowering(form, stand_in)
             envelope = write(_lowered(message, low), low)
-        except (OverflowError, ValueError):  # a large whole number or an odd text somewhere: look closely
+        except (OverflowError, TypeError, ValueError):  # a large number, an odd text or class: look closely
             low = Lowering(form, stand_in, careful=True)
             envelope = write(_lowered(message, low), low)
         if trial.used:
@@ -88,12 +88,10 @@ def _lowered(message: Message, low: Lowering) -> Message:
 
 
 def _body(value: Any, low: Lowering, name: str, message: Message) -> Any:
-    """One body, lowered. The lists and dicts of a call's arguments are plain containers, never marked ones."""
+    """One body, lowered. The arguments of a call are a plain list, never a marked one."""
     try:
         if name == "args":
             return value if low.are_plain(value) else low.each(value)
-        if name == "kwargs":
-            return value if low.are_plain(value.values()) else low.fields(value, value, "[{!r}]".format)
         return low.lower(value)
     except Refusal as refusal:
         raise UnsendableError(
