@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import socket
+import threading
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from patience import PATIENCE, in_thread, wait_until
@@ -115,15 +117,40 @@ def test_closing_wakes_a_clogged_send(pair: Pair) -> None:
         waiting.result(PATIENCE)
 
 
-def test_the_descriptor_is_closed_only_when_nobody_is_inside(pair: Pair) -> None:
-    descriptor = pair[0].fileno()
-    assert descriptor is not None
-    waiting = in_thread(lambda: pair[0].receive(timeout=None))
-    wait_until(lambda: pair[0]._receiving)
-    pair[0].close()
+class Deaf:
+    """A socket whose receive does not notice that it was shut down until a test lets it."""
+
+    def __init__(self) -> None:
+        self.notice = threading.Event()
+        self.closed = False
+
+    def recv(self, count: int, flags: int = 0) -> bytes:
+        assert self.notice.wait(PATIENCE)
+        return b""
+
+    def set_receive_timeout(self, seconds: float | None) -> None:
+        pass
+
+    def shutdown(self, how: int) -> None:
+        pass
+
+    def close(self) -> None:
+        self.closed = True
+
+    def __getattr__(self, name: str) -> Any:
+        return None
+
+
+def test_the_descriptor_is_closed_by_the_last_who_is_inside_and_not_before() -> None:
+    stream = Deaf()
+    connection = ByteStream(stream, FRAMES)
+    waiting = in_thread(lambda: connection.receive(timeout=1))
+    wait_until(lambda: connection._receiving)
+    connection.close()
+    assert not stream.closed
+    stream.notice.set()
     assert isinstance(waiting.exception(PATIENCE), ClosedError)
-    with pytest.raises(OSError):
-        os.fstat(descriptor)
+    assert stream.closed
 
 
 def test_closing_twice_is_closing_once(pair: Pair) -> None:

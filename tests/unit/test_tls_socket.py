@@ -106,9 +106,12 @@ def test_no_message_is_lost_or_torn_in_a_clogged_stream(pair: Pair) -> None:
         while True:
             pair[0].send([b"%06d" % count + b"." * 5000], timeout=0)
             count += 1
-    receiving = in_thread(lambda: [pair[1].receive(timeout=PATIENCE) for _ in range(count)])
+    receiving = in_thread(lambda: [pair[1].receive(timeout=PATIENCE) for _ in range(count + 1)])
     assert pair[0].flush(timeout=PATIENCE)
-    assert [int(message[0][:6]) for message in receiving.result(PATIENCE)] == list(range(count))
+    pair[0].send([b"last"], timeout=PATIENCE)
+    messages = receiving.result(PATIENCE)
+    assert [int(message[0][:6]) for message in messages[:-1]] == list(range(count))
+    assert messages[-1] == [b"last"]
 
 
 def test_a_message_that_has_begun_is_finished_before_anything_else(pair: Pair) -> None:

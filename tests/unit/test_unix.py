@@ -156,6 +156,17 @@ def test_closing_does_not_remove_what_somebody_else_has_put_there(place: Path) -
     assert (place / "alice.sock").read_text() == "precious"
 
 
+def test_a_refused_listener_lets_go_of_the_name(tmp_path: Path) -> None:
+    path = tmp_path / "own.sock"
+    path.write_text("precious")
+    before = open_descriptors()
+    with pytest.raises(DeniedError):
+        listen(f"unix:{path}")
+    assert open_descriptors() == before
+    path.unlink()
+    listen(f"unix:{path}").close()
+
+
 @pytest.mark.parametrize("plant", ["file", "directory", "link", "pipe"])
 def test_what_is_no_socket_is_never_removed(tmp_path: Path, plant: str) -> None:
     path = tmp_path / "own.sock"
