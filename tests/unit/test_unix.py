@@ -1,4 +1,4 @@
-"""The methods unix and local: found by name or path, for one user, and nothing left that blocks."""
+"""The method unix: found by name or path, for one user, and nothing left that blocks; and where local differs."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "run"
 
 
-@pytest.fixture(params=["unix:alice", "alice", "path"])
+@pytest.fixture(params=["unix:alice", "path"])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return f"unix:{tmp_path}/own.sock" if request.param == "path" else request.param
 
