@@ -284,14 +284,14 @@ def test_a_forked_child_has_none_of_its_parents() -> None:
         if pid == 0:
             code = 1
             try:
-                here.send([b"from the child"], timeout=0)
-            except ClosedError:
-                try:
+                with pytest.raises(ClosedError):
+                    here.send([b"from the child"], timeout=0)
+                with pytest.raises(UnreachableError):
                     connect()
-                except UnreachableError:
-                    serve()  # the name is free there
-                    code = 0
-            os._exit(code)
+                serve()  # the name is free there
+                code = 0
+            finally:
+                os._exit(code)
         assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
         here.send([b"x"], timeout=1)
         assert there.receive(timeout=1) == [b"x"]
