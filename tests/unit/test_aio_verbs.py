@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy
 import pytest
-from aio_stage import address, alice_and_bob, everywhere, play
+from aio_stage import address, alice_and_bob, everywhere, play, until
 
 import tincans
 from tincans import aio
@@ -110,6 +110,7 @@ def test_followers_run_async_and_plain_functions(end: str) -> None:
             while len({kind for kind, _ in heard}) < 2:
                 await both[0].publish("t", 1)
                 await asyncio.sleep(0.001)
+        await until(lambda: asyncio.all_tasks() == {asyncio.current_task()})  # closing ended the followers
 
     play(main)
 
