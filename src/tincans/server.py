@@ -12,7 +12,7 @@ import signal
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tincans.contracts import Board, Note, Policy
 from tincans.core.messages import Reply
@@ -22,9 +22,11 @@ from tincans.finder import find_wire
 from tincans.pump.host import Host
 from tincans.pump.hub_board import hub_board
 from tincans.pump.local_hub import LocalAsker
-from tincans.toolkit.keep import Keep
 from tincans.toolkit.runtime_directory import Registration, register
 from tincans.verbs import Flag, Follower, Lock, Messages, Queue, State, Words
+
+if TYPE_CHECKING:
+    from tincans.toolkit.keep import Keep
 
 
 class Server:
@@ -136,6 +138,7 @@ class Server:
 
     def run(self) -> None:
         """Serve until SIGTERM, Ctrl-C or `close()`; then let running calls finish, say goodbye and return."""
+        self._host.executor.set_up_at = 0.0
         if threading.current_thread() is not threading.main_thread():
             self._host.closed.wait()
             return
@@ -191,6 +194,8 @@ def keep_of(path: str | None) -> Keep | None:
     """The file that keeps queues and state, opened; None for no file."""
     if path is None:
         return None
+    from tincans.toolkit.keep import Keep  # SQLite is loaded by those who keep something
+
     wire = find_wire("")
     return Keep(path, encode=wire_encoder(wire), decode=wire_decoder(wire))
 

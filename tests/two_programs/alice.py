@@ -66,7 +66,6 @@ class Mortal(Alice):
     def cut(self) -> None:
         """Every connection is lost, as if a cable had broken."""
         for link in list(self.server._host.links):
-            link.connection.close()
             link.lost(DisconnectedError("cut by the test"))
 
     def links(self) -> int:

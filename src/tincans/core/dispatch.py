@@ -111,6 +111,10 @@ class Dispatcher:
             raise NotExposedError(self._unknown(name), operation=f"call {name[:_MOST_SHOWN]}")
         return found
 
+    def knows(self, name: str) -> bool:
+        """Whether there is a function of this name."""
+        return name in self._exposed or name in self._reserved
+
     def _unknown(self, name: str) -> str:
         shown = repr(name if len(name) <= _MOST_SHOWN else f"{name[:_MOST_SHOWN]}...")
         close = difflib.get_close_matches(name[:_MOST_SHOWN], list(self._exposed), 1)

@@ -18,7 +18,7 @@ from tincans.errors import CallTimeoutError, WaitTimeoutError
 from tincans.pump.failures import error_of
 from tincans.pump.flows import Stream
 from tincans.pump.link import Link
-from tincans.pump.waiter import CallFuture, Waiter
+from tincans.pump.waiter import Waiter
 
 
 @dataclass(frozen=True)
@@ -61,6 +61,8 @@ def call(
     deadline = None if timeout is None else time.monotonic() + timeout
     try:
         # Alone on the link, nobody else's messages are expected: then sending and receiving need no more than this.
+        if timeout is None:
+            link.mind()
         if len(calls) == 1 and link.direct and not session.inlets and link.reading.acquire(False):
             try:
                 message = link.exchange(request, timeout)

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import os
 import random
-import secrets
 import threading
 import time
 import weakref
@@ -39,7 +38,6 @@ from tincans.pump.flows import ENDED, Incoming
 from tincans.pump.hub_board import Elements, hub_board
 from tincans.pump.link import Link
 from tincans.pump.reactor import reactor
-from tincans.pump.waiter import CallFuture
 
 PROBE_AFTER = 0.05
 """Seconds of silence after which a link is looked at before it is used: a restarted server is noticed then."""
@@ -93,6 +91,8 @@ class Channel:
             self._making.release()
         if self.dispatcher.names():
             link.attend()
+            if link.heartbeat is not None:
+                link.heartbeat.begin(steady=True)
         return link
 
     def _connect(self, attempts: Attempts) -> Link:
@@ -155,7 +155,7 @@ class Channel:
 
     def call_again(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], *, timeout: float | None) -> Any:
         """A call that may be repeated: after a reconnect it is sent again under the same key, until the deadline."""
-        key = secrets.token_hex(16)
+        key = os.urandom(16).hex()
         deadline = None if timeout is None else time.monotonic() + timeout
         while True:
             left = None if deadline is None else max(0.001, deadline - time.monotonic())

@@ -5,35 +5,37 @@ Rules of this file
   thread read on.
 - Whatever the function does (return, raise, yield, await), exactly one answer goes back, or none to a notify.
 - `caller()` tells a running function who called it.
-- A repeated idempotent call (same key) is answered from the journal, not run again.
+- A repeated idempotent call (same key) is answered from the journal, not run again (repeats.py).
+- While a server is still being set up, a name that is not exposed yet is waited for: its caller may be the quicker one.
 """
 
 from __future__ import annotations
 
 import contextvars
-from collections import OrderedDict
 from collections.abc import Callable
-from threading import Lock
 from time import monotonic
 from typing import Any
 
 from tincans.contracts import Identity
 from tincans.core.dispatch import Dispatcher, Exposed
-from tincans.core.messages import Reply, Request
+from tincans.core.messages import Failure, Reply, Request
 from tincans.core.streams import WINDOW
-from tincans.errors import CallCancelledError, TincansError
+from tincans.errors import CallCancelledError, NotExposedError, TincansError
 from tincans.pump.failures import failure_of
 from tincans.pump.flows import Pull
 from tincans.pump.link import Link
 from tincans.pump.references import CALL_BACK, RELEASE, synchronous
+from tincans.pump.repeats import Answer, Repeats
 from tincans.pump.turns import UNBOUNDED
 
 SLOW = 0.001
 """Seconds: a function that once took longer lets another thread read on before it runs."""
 
 ANSWER_TIMEOUT = 30.0
-JOURNAL_ENTRIES = 10_000
-JOURNAL_SECONDS = 300.0
+SETTING_UP = 1.0
+"""Seconds after its start, or until `run`, in which a server may still expose what is called already."""
+
+LOOK_AGAIN = 0.01
 
 
 class Caller:
@@ -116,32 +118,14 @@ def _nothing() -> None:
 UNCANCELLABLE = Running(_nothing)
 
 
-class Journal:
-    """Answers of idempotent calls by key, so that a repeated one is not run again. Bounded in count and age."""
-
-    def __init__(self) -> None:
-        self._answers: OrderedDict[str, tuple[float, Any]] = OrderedDict()
-        self._lock = Lock()
-
-    def find(self, key: str) -> Any | None:
-        with self._lock:
-            found = self._answers.get(key)
-        return None if found is None else found[1]
-
-    def add(self, key: str, value: Any) -> None:
-        now = monotonic()
-        with self._lock:
-            self._answers[key] = (now, value)
-            while len(self._answers) > JOURNAL_ENTRIES or next(iter(self._answers.values()))[0] < now - JOURNAL_SECONDS:
-                self._answers.popitem(last=False)
-
-
 class Executor:
     """Runs requests with the functions of one dispatcher."""
 
     def __init__(self, dispatcher: Dispatcher) -> None:
         self.dispatcher = dispatcher
-        self.journal = Journal()
+        self.repeats = Repeats()
+        self.set_up_at = 0.0
+        """Until then (time.monotonic) an unknown name may still be exposed."""
         self.active: set[int] = set()
         """Requests (by identity) that a function of ours works on."""
 
@@ -155,14 +139,34 @@ class Executor:
                 return
             exposed = self.dispatcher.find(name)
             args, kwargs = exposed.arguments(link.wire, request, link.references)
-            if request.key is not None and (known := self.journal.find(request.key)) is not None:
-                link.reply(Reply(id, known[0]), timeout=ANSWER_TIMEOUT)
+            if request.key is not None and not self.is_first(link, request):
                 return
             if id:
                 link.session.running[id] = UNCANCELLABLE
             self._run(link, request, exposed, args, kwargs)
         except Exception as error:
-            self._fail(link, id, error)
+            self._fail(link, request, error)
+
+    def is_first(self, link: Link, request: Request[Any]) -> bool:
+        """Whether a call with a key has to be run. If not, it has been answered, or will be by an attempt that runs."""
+        if request.id:
+            link.session.running[request.id] = UNCANCELLABLE
+        answer = self.repeats.begin(link, request)
+        if answer is True:
+            return True
+        if callable(answer):
+            self._answer_alike([(link, request)], answer)
+        return False
+
+    def _answer_alike(self, waiting: list[tuple[Link, Request[Any]]], answer: Answer) -> None:
+        for link, request in waiting:
+            if link.session.running.pop(request.id, None) is not None:
+                self._send(link, answer(request.id))
+
+    def _run_anew(self, waiting: list[tuple[Link, Request[Any]]]) -> None:
+        for link, request in waiting:
+            link.session.running.pop(request.id, None)
+            link.owner.execute(link, request)
 
     def _run(self, link: Link, request: Request[Any], exposed: Exposed, args: Any, kwargs: Any) -> None:
         if exposed.slow:
@@ -193,13 +197,14 @@ class Executor:
             return
         if id == 0:
             return
+        if request.key is not None:  # also when the caller is gone: it may come back and ask again
+            answer: Answer = lambda number: Reply(number, result)  # noqa: E731
+            self._answer_alike(self.repeats.settle(request.key, answer), answer)
         if link.session.running.pop(id, None) is None:
             return  # the caller has given up
-        if request.key is not None:
-            self.journal.add(request.key, (result,))
         self._send(link, Reply(id, result))
 
-    def _send(self, link: Link, reply: Reply[Any]) -> None:
+    def _send(self, link: Link, reply: Reply[Any] | Failure) -> None:
         try:
             link.reply(reply, timeout=ANSWER_TIMEOUT)
         except TincansError as error:
@@ -208,6 +213,8 @@ class Executor:
 
     def _stream(self, link: Link, request: Request[Any], result: Any) -> None:
         id = request.id
+        if request.key is not None:
+            self._run_anew(self.repeats.forget(request.key))
         iterator = synchronous(result)
         if id == 0 or link.session.running.pop(id, None) is None:
             close = getattr(iterator, "close", _nothing)
@@ -228,9 +235,9 @@ class Executor:
             if error is None:
                 link.reactor.submit(lambda: self._answer_safely(link, request, result))
             elif not isinstance(error, Exception):
-                self._fail(link, request.id, CallCancelledError("The call was cancelled in the serving program."))
+                self._fail(link, request, CallCancelledError("The call was cancelled in the serving program."))
             else:
-                self._fail(link, request.id, error)
+                self._fail(link, request, error)
 
         cancel = asyncio_bridge.run(_awaiting(coroutine, link, request), then)
         if request.id and request.id in link.session.running:
@@ -240,13 +247,31 @@ class Executor:
         try:
             self._answer(link, request, result)
         except Exception as error:
-            self._fail(link, request.id, error)
+            self._fail(link, request, error)
 
-    def _fail(self, link: Link, id: int, error: BaseException) -> None:
-        link.session.running.pop(id, None)
+    def _fail(self, link: Link, request: Request[Any], error: BaseException) -> None:
+        if isinstance(error, NotExposedError) and self._may_still_come(link, request):
+            return
+        id = request.id
         failure = failure_of(id, error)
+        if request.key is not None:
+            if isinstance(error, CallCancelledError):
+                self._run_anew(self.repeats.forget(request.key))
+            else:
+                rest = (failure.code, failure.type_name, failure.message, failure.traceback)
+                answer: Answer = lambda number: Failure(number, *rest)  # noqa: E731
+                self._answer_alike(self.repeats.settle(request.key, answer), answer)
+        link.session.running.pop(id, None)
         if id:
             link.post(failure)
+
+    def _may_still_come(self, link: Link, request: Request[Any]) -> bool:
+        """Whether the name is not exposed, but may be in a moment; then the request is run again soon."""
+        now = monotonic()
+        if now > self.set_up_at or self.dispatcher.knows(request.name) or request.name.startswith("$"):
+            return False
+        link.reactor.call_at(now + LOOK_AGAIN, lambda: link.owner.execute(link, request))
+        return True
 
     def _call_back(self, link: Link, request: Request[Any]) -> None:
         function = self.function_to_call_back(link, request)

@@ -11,12 +11,11 @@ from __future__ import annotations
 
 import logging
 import os
-import secrets
 import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from tincans.contracts import Connection, Listener, Wire
 from tincans.core.address import Address
@@ -25,13 +24,15 @@ from tincans.core.handshake import GREETING_LIMIT, GREETING_TIMEOUT, NONCE_BYTES
 from tincans.core.messages import Goodbye, Hello, Message, Request
 from tincans.errors import ClosedError, DeniedError, DisconnectedError, ProtocolError, TincansError
 from tincans.finder import find_framing, resolve
-from tincans.pump.execution import Executor, release
+from tincans.pump.execution import SETTING_UP, Executor, release
 from tincans.pump.hub_service import HubService
 from tincans.pump.keys import keys_of
 from tincans.pump.link import Link
 from tincans.pump.reactor import Background, reactor
-from tincans.toolkit.keep import Keep
 from tincans.version import VERSION
+
+if TYPE_CHECKING:
+    from tincans.toolkit.keep import Keep
 
 MAX_STRANGERS = 4096
 ACCEPTS_AT_ONCE = 64
@@ -63,6 +64,7 @@ class Host:
         self.name = name
         self.dispatcher = Dispatcher()
         self.executor = self.make_executor()
+        self.executor.set_up_at = time.monotonic() + SETTING_UP
         self.reactor: Background = self.make_background()
         self.hub = self.make_hub(keep)
         self.doors: list[Keeper] = []
@@ -127,7 +129,7 @@ class Host:
                 idempotent=self.dispatcher.idempotent_names(),
             )
             where = connection.identity.address or "a stranger"
-            self.strangers[link] = Accepting(me, secrets.token_bytes(NONCE_BYTES), where)
+            self.strangers[link] = Accepting(me, os.urandom(NONCE_BYTES), where)
             self.reactor.call_at(time.monotonic() + GREETING_TIMEOUT, _Cutter(self, link))
         else:
             connection.max_message = door.max_message

@@ -42,6 +42,7 @@ from tincans.errors import (
 )
 from tincans.pump.deadlines import Deadlines
 from tincans.pump.flows import Incoming
+from tincans.pump.heartbeat import Heartbeat
 from tincans.pump.reactor import Background
 from tincans.pump.references import LinkReferences
 from tincans.pump.sending import Sending
@@ -106,6 +107,7 @@ class Link(Sending):
         self._heard_before = 0
         self.deadlines = Deadlines(self)
         self.turns = Turns(self) if getattr(wire, "in_order", False) else None
+        self.heartbeat = Heartbeat(self) if connecting and wire.greets else None
         self.direct = self.turns is None
         """Whether requests are run as they come: greeted, and with ids."""
 
@@ -138,6 +140,8 @@ class Link(Sending):
             self.uncork()
         deadline = None if timeout is None else time.monotonic() + timeout
         left = timeout
+        if timeout is None:
+            self.mind()
         while not waiter.done:
             if self.reading.acquire(False):
                 try:
@@ -220,8 +224,14 @@ class Link(Sending):
     def attend(self) -> None:
         """See to it that the connection is read even while no thread waits for anything."""
         self.background = True
+        self.mind()
         if self.dead is None:
             self.reactor.attend(self)
+
+    def mind(self) -> None:
+        """Something is awaited that may take for ever: notice when the other end falls silent."""
+        if self.heartbeat is not None:
+            self.heartbeat.begin()
 
     def ready(self) -> None:
         """A worker's job: receive what is there, and stay a while if more may come."""
@@ -285,14 +295,22 @@ class Link(Sending):
             if self._fd is None:
                 if not self.reading.locked():
                     threading.Thread(target=self.ready, name="tincans-reader", daemon=True).start()
-            elif self._prepare_wait():
-                self.reactor.attend(self)
-                self.reactor.submit(self.ready)
-                return False
             else:
-                self._watch_right_descriptor()
-                self.reactor.arm(self._fd, self)
+                return self._rearm_descriptor()
         return True
+
+    def _rearm_descriptor(self) -> bool:
+        with self._dying:  # who ends the link waits: a closed descriptor's number may be another connection's
+            if self.dead is not None:
+                return True
+            if not self._prepare_wait():
+                self._watch_right_descriptor()
+                if self._fd is not None:
+                    self.reactor.arm(self._fd, self)
+                return True
+        self.reactor.attend(self)
+        self.reactor.submit(self.ready)
+        return False
 
     def _prepare_wait(self) -> bool:
         """Before a wait for the descriptor: whether something can be received already."""
@@ -359,6 +377,7 @@ class Link(Sending):
 
     def new_inlet(self, id: int) -> Incoming:
         """Where the elements of a stream are kept until they are consumed."""
+        self.mind()
         return Incoming(self, id)
 
     def _on_failure(self, message: Failure) -> None:

@@ -203,7 +203,12 @@ class Reactor:
 
     def _look_after(self) -> None:
         for link in list(self._attended):
-            if link.rest():
+            try:
+                rests = link.rest()
+            except Exception:  # who leads must outlive any one link
+                log.exception("A connection can no longer be read; please report this.")
+                rests = True
+            if rests:
                 self._attended.pop(link, None)
 
 

@@ -1,0 +1,114 @@
+"""A server that is there and says nothing (SIGSTOP), and strings that break at the worst moment.
+
+Rules of this file
+- A heartbeat's interval is shortened, so that a test does not take its 20 seconds.
+- Where an idempotent call breaks is decided by the server, so that each test always meets the same fault.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+
+import pytest
+from two_programs.programs import FACES, METHODS, STDIO, Program, Stage, method_id, stop, until
+
+both_faces = pytest.mark.parametrize("face", FACES)
+# A wire for foreign programs cannot ask whether they are there.
+beating = pytest.mark.parametrize("method", [m for m in [*METHODS, STDIO] if not m.startswith("json")], ids=method_id)
+cut = pytest.mark.parametrize("method", METHODS, ids=method_id)
+INTERVAL = 0.25
+NOTICED = 2 * INTERVAL + 0.2
+
+
+@beating
+@both_faces
+@pytest.mark.parametrize("wait", ["subscribe", "take", "lock"])
+def test_a_wait_without_end_notices_a_silent_server(stage: Stage, wait: str) -> None:
+    _alice, bob, pid = stage.pair()
+    bob.ask("beat", INTERVAL)
+    bob.ask("lock", "held")
+    order = bob.do(wait, "held")
+    until(lambda: bob.ask("waiting") in ([1, 0], [0, 1]))
+    stop(pid)
+    stopped = time.monotonic()
+    report = order.wait()
+    assert report["error"] == "DisconnectedError"
+    assert "silent" in report["text"]
+    assert report["at"] - stopped < 5 * NOTICED
+    os.kill(pid, signal.SIGCONT)
+    if not stage.is_stdio:
+        assert bob.ask("call", "pid") == pid
+
+
+@beating
+@both_faces
+def test_a_server_that_answers_is_never_called_silent(stage: Stage) -> None:
+    _alice, bob, _pid = stage.pair()
+    bob.ask("beat", 0.05)
+    order = bob.do("subscribe", "news")
+    until(lambda: bob.ask("waiting") == [0, 1])
+    quiet_until = time.monotonic() + 1.0
+    until(lambda: time.monotonic() > quiet_until or order.is_done)
+    assert not order.is_done
+    bob.ask("publish", "news", 1)
+    assert order.result() == ["news", 1, 0]
+
+
+@beating
+@both_faces
+def test_a_client_that_was_stopped_itself_blames_nobody(stage: Stage) -> None:
+    _alice, bob, _pid = stage.pair()
+    bob.ask("beat", 0.1)
+    order = bob.do("subscribe", "news")
+    until(lambda: bob.ask("waiting") == [0, 1])
+    stop(bob.pid)
+    over = time.monotonic() + 0.5
+    until(lambda: time.monotonic() > over)
+    os.kill(bob.pid, signal.SIGCONT)
+    bob.ask("publish", "news", 1)
+    assert order.result() == ["news", 1, 0]
+
+
+def ask_again(bob: Program, name: str) -> int:
+    """Call a function of Alice's that breaks the string the first time."""
+    runs: int = bob.ask("call_again", 5.0, name, "x")
+    return runs
+
+
+@cut
+@both_faces
+def test_an_idempotent_call_whose_answer_was_lost_is_answered_from_the_journal(stage: Stage) -> None:
+    _alice, bob, _pid = stage.pair()
+    assert ask_again(bob, "cut_before_answering") == 1
+    assert bob.ask("call", "runs", "x") == 1
+
+
+@cut
+@both_faces
+def test_an_idempotent_call_that_still_runs_is_not_run_again(stage: Stage) -> None:
+    _alice, bob, _pid = stage.pair()
+    assert ask_again(bob, "cut_while_running") == 1
+    assert bob.ask("call", "runs", "x") == 1
+
+
+@pytest.mark.parametrize("method", [m for m in METHODS if not m.startswith("json")], ids=method_id)
+@both_faces
+def test_a_function_exposed_as_idempotent_is_repeated_without_being_asked(stage: Stage) -> None:
+    stage.alice()
+    bob = stage.bob()
+    bob.ask("connect", stage.url)
+    bob.ask("close")
+    bob.ask("connect", stage.url)  # the greeting tells what may be repeated, once everything is exposed
+    assert bob.ask("call", "safe_cut_before_answering", "y") == 1
+    assert bob.ask("call", "runs", "y") == 1
+
+
+@cut
+@both_faces
+def test_any_other_call_is_not_repeated_and_says_that_its_outcome_is_unknown(stage: Stage) -> None:
+    _alice, bob, _pid = stage.pair()
+    report = bob.do("call", "cut_before_answering", "z").wait()
+    assert (report["error"], report["outcome"]) == ("DisconnectedError", "unknown")
+    assert bob.ask("call", "runs", "z") == 1
