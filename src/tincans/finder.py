@@ -13,7 +13,6 @@ import importlib
 import pkgutil
 from collections.abc import Mapping
 from dataclasses import replace
-from importlib import metadata
 from typing import Any, cast
 
 from tincans import transports, wires
@@ -50,6 +49,8 @@ def find_framing(wire: Wire) -> Framing:
 
 def names(package: Any, group: str) -> list[str]:
     """All words of one kind, the built-in ones first."""
+    from importlib import metadata  # costs as much as the rest of the library, and only unknown words need it
+
     own = [m.name for m in pkgutil.iter_modules(package.__path__) if not m.name.startswith("_")]
     return own + [e.name for e in metadata.entry_points(group=group) if e.name not in own]
 
@@ -90,6 +91,8 @@ def _find(name: str, kind: str, package: Any, group: str, attribute: str) -> obj
             raise MissingLibraryError(
                 f"The {kind} {name!r} needs the library {error.name!r}: pip install 'tincans[{name}]'"
             ) from error
+    from importlib import metadata
+
     for entry in metadata.entry_points(group=group, name=name):
         return getattr(entry.load(), attribute, None) or entry.load()
     known = names(package, group)

@@ -10,7 +10,7 @@ Rules of this file
 from __future__ import annotations
 
 import asyncio
-import secrets
+import os
 import time
 from asyncio import _get_running_loop as running_loop
 from collections.abc import Callable
@@ -165,7 +165,7 @@ class AsyncChannel:
         self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], *, timeout: float | None
     ) -> Any:
         """A call that may be repeated: after a reconnect it is sent again under the same key, until the deadline."""
-        key = secrets.token_hex(16)
+        key = os.urandom(16).hex()
         deadline = None if timeout is None else time.monotonic() + timeout
         while True:
             left = None if deadline is None else max(0.001, deadline - time.monotonic())

@@ -13,7 +13,6 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 from tincans.errors import AddressError
 
@@ -58,11 +57,13 @@ class Address:
         start = f"{self.wire}+{self.method}:" if self.wire else f"{self.method}:"
         place = self.path
         if self.host or self.port is not None:
+            from urllib.parse import quote
+
             login = f"{quote(self.user)}{':***' if self.password else ''}@" if self.user or self.password else ""
             host = f"[{self.host}]" if ":" in self.host else self.host
             port = "" if self.port is None else f":{self.port}"
             place = f"//{login}{host}{port}{self.path}"
-        shown = "&".join(f"{k}={'***' if k in _SECRETS else quote(v, safe='/:,')}" for k, v in self.options.items())
+        shown = "&".join(f"{k}={'***' if k in _SECRETS else v}" for k, v in self.options.items())
         return f"{start}{place}?{shown}" if shown else f"{start}{place}"
 
     def settings(self, valid: Mapping[str, Option]) -> dict[str, Any]:
@@ -135,7 +136,9 @@ def parse(url: str) -> Address:
     place, _, query = rest.partition("?")
     options = _options(url, query)
     if not place.startswith("//"):
-        return Address(method, wire, path=unquote(place), options=options)
+        return Address(method, wire, path=_unquoted(place), options=options)
+    from urllib.parse import unquote, urlsplit  # a bare name does not need them, and they cost as much as a wire
+
     try:
         split = urlsplit(f"x:{place}")
         port = split.port
@@ -153,8 +156,20 @@ def parse(url: str) -> Address:
     )
 
 
+def _unquoted(text: str) -> str:
+    if "%" not in text:
+        return text
+    from urllib.parse import unquote
+
+    return unquote(text)
+
+
 def _options(url: str, query: str) -> dict[str, str]:
     options: dict[str, str] = {}
+    if not query:
+        return options
+    from urllib.parse import parse_qsl
+
     try:
         pairs = parse_qsl(query, keep_blank_values=True, strict_parsing=bool(query))
     except ValueError:

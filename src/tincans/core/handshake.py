@@ -11,8 +11,6 @@ Rules of this file
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
@@ -37,8 +35,17 @@ class Me:
 
 
 def _proof(secret: bytes, direction: bytes, own: bytes, other: bytes) -> bytes:
+    import hmac  # with hashlib and OpenSSL behind it, a tenth of the import of everything; only keys need it
+
     text = b"tincans-1\0" + direction + b"\0" + own + other
-    return hmac.new(secret, text, hashlib.sha256).digest()
+    return hmac.digest(secret, text, "sha256")
+
+
+def _same(good: bytes, given: bytes) -> bool:
+    """In constant time."""
+    import hmac
+
+    return hmac.compare_digest(good, given)
 
 
 def _check_version(hello: Hello, where: str) -> None:
@@ -75,7 +82,7 @@ class Connecting:
                 raise DeniedError(f"{self.where} asks for a key: add ?key=... or ?key_file=... to the URL.")
             return None
         good = _proof(self._secret, b"accepting", message.nonce, self._nonce)
-        if len(message.nonce) != NONCE_BYTES or not hmac.compare_digest(good, message.proof):
+        if len(message.nonce) != NONCE_BYTES or not _same(good, message.proof):
             raise DeniedError(f"The program at {self.where} does not have our key: both sides need the same one.")
         return Proof(_proof(self._secret, b"connecting", self._nonce, message.nonce))
 
@@ -102,7 +109,7 @@ class Accepting:
         if not isinstance(message, Proof):
             raise ProtocolError(f"{self.where} spoke before it had proved its key.")
         good = _proof(self.me.keys[self.key_name], b"connecting", self.other.nonce, self._nonce)
-        if not hmac.compare_digest(good, message.proof):
+        if not _same(good, message.proof):
             raise DeniedError(f"{self.where} has a wrong key.")
         self.done = True
         return None

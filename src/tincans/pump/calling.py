@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tincans.contracts import Reader
 from tincans.core.messages import Cancel, Failure, Reply, Request
@@ -19,6 +19,9 @@ from tincans.pump.failures import error_of
 from tincans.pump.flows import Stream
 from tincans.pump.link import Link
 from tincans.pump.waiter import Waiter
+
+if TYPE_CHECKING:
+    from tincans.pump.future import CallFuture
 
 
 @dataclass(frozen=True)
@@ -115,6 +118,8 @@ def start(
 
     def read(message: Any) -> Any:
         return result_of(link, message, name, operation, timeout, reading)
+
+    from tincans.pump.future import CallFuture  # costs a tenth of the whole import; only started calls need it
 
     future = CallFuture(operation, read, link.wait, link.attend)
     future.on_cancel = lambda: _ignored(give_up(link, id))

@@ -15,7 +15,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tincans.contracts import Board, Transport, Wire
 from tincans.core.address import Address
@@ -38,6 +38,9 @@ from tincans.pump.flows import ENDED, Incoming
 from tincans.pump.hub_board import Elements, hub_board
 from tincans.pump.link import Link
 from tincans.pump.reactor import reactor
+
+if TYPE_CHECKING:
+    from tincans.pump.future import CallFuture
 
 PROBE_AFTER = 0.05
 """Seconds of silence after which a link is looked at before it is used: a restarted server is noticed then."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import random
-import secrets
 import time
 from collections.abc import Iterator
 
@@ -65,7 +64,7 @@ class Dialer:
         deadline = time.monotonic() + timeout
         connection.max_message = GREETING_LIMIT
         me = Me(os.getpid(), software=VERSION, max_message=self._max_message, keys=self._keys)
-        greeting = Connecting(me, secrets.token_bytes(NONCE_BYTES), self.url)
+        greeting = Connecting(me, os.urandom(NONCE_BYTES), self.url)
         connection.send(self.wire.encode(greeting.start()), timeout=timeout)
         parts = connection.receive(timeout=max(0.0, deadline - time.monotonic()))
         if parts is None:

@@ -11,17 +11,19 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Hashable
 from threading import RLock
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from tincans.contracts import Policy
-from tincans.core.hub import Done, Failed, Hub, News, Opened, Outcome
 from tincans.core.messages import Reply, Request
 from tincans.errors import ClosedError, TincansError
 from tincans.pump.failures import failure_of
 from tincans.pump.flows import News as NewsOutlet
 from tincans.pump.link import Link
 from tincans.pump.reactor import Background, Timer
-from tincans.toolkit.keep import Keep
+
+if TYPE_CHECKING:
+    from tincans.core.hub import Outcome
+    from tincans.toolkit.keep import Keep
 
 
 class Ticket(Protocol):
@@ -83,6 +85,14 @@ class HubService:
         self._lock = RLock()
         self._timer: Timer | None = None
         self._closed = False
+        from tincans.core.hub import Done, Failed, Hub, News, Opened  # only those who serve need it
+
+        self._ways: dict[type, Callable[[Any, Any], None]] = {
+            News: lambda ticket, news: ticket.news(news.topic, news.value),
+            Done: lambda ticket, done: ticket.done(done.value),
+            Failed: lambda ticket, failed: ticket.failed(failed.error),
+            Opened: lambda ticket, opened: ticket.opened(opened.limit, opened.policy),
+        }
         self.hub = Hub() if keep is None else Hub.restore(keep.load(), time.monotonic())
 
     def handles(self, name: str) -> bool:
@@ -147,16 +157,7 @@ class HubService:
         self._set_timer()
 
     def _deliver(self, outcome: Outcome) -> None:
-        ticket: Any = outcome.ticket
-        kind = type(outcome)
-        if kind is News:
-            ticket.news(outcome.topic, outcome.value)  # type: ignore[union-attr]
-        elif kind is Done:
-            ticket.done(outcome.value)  # type: ignore[union-attr]
-        elif kind is Failed:
-            ticket.failed(outcome.error)  # type: ignore[union-attr]
-        elif kind is Opened:
-            ticket.opened(outcome.limit, outcome.policy)  # type: ignore[union-attr]
+        self._ways[type(outcome)](outcome.ticket, outcome)
 
     def _set_timer(self) -> None:
         when = self.hub.next_deadline()
