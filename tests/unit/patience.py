@@ -7,7 +7,7 @@ import contextlib
 import gc
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from pathlib import Path
 from time import monotonic
@@ -47,3 +47,22 @@ def open_descriptors() -> set[str]:
         with contextlib.suppress(FileNotFoundError):  # it was the listing's own
             found.add(f"{link.name} {link.readlink()}")
     return found
+
+
+@contextlib.contextmanager
+def forked_child() -> Iterator[int]:
+    """A child of this program that lives during the block and does nothing; its pid."""
+    ready, leave = os.pipe(), os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(leave[1])
+        os.write(ready[1], b"x")
+        os.read(leave[0], 1)
+        os._exit(0)
+    try:
+        os.read(ready[0], 1)
+        yield child
+    finally:
+        for descriptor in (*ready, *leave):
+            os.close(descriptor)
+        os.waitpid(child, 0)

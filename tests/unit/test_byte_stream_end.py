@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from patience import PATIENCE, in_thread, wait_until
+from patience import PATIENCE, forked_child, in_thread, wait_until
 
 from tincans.core.framing import FRAMES
 from tincans.errors import ClosedError, DisconnectedError, ProtocolError
@@ -186,19 +186,7 @@ def test_a_forked_child_letting_go_does_not_disturb_its_parent(pair: Pair) -> No
 
 
 def test_the_end_is_seen_though_a_forked_child_lives(pair: Pair) -> None:
-    ready, leave = os.pipe(), os.pipe()
-    child = os.fork()
-    if child == 0:
-        os.write(ready[1], b"x")
-        os.read(leave[0], 1)
-        os._exit(0)
-    os.read(ready[0], 1)
-    pair[0].close()
-    try:
+    with forked_child():
+        pair[0].abandon()  # as if killed: no word to the kernel but that this program's descriptor is gone
         with pytest.raises(DisconnectedError):
             pair[1].receive(timeout=PATIENCE)
-    finally:
-        os.write(leave[1], b"x")
-        os.waitpid(child, 0)
-        for descriptor in (*ready, *leave):
-            os.close(descriptor)

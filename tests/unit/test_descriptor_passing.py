@@ -18,7 +18,7 @@ from tincans.core.framing import FRAMES, Passed
 from tincans.errors import DisconnectedError, FullError, ProtocolError, TooLargeError, WaitTimeoutError
 from tincans.toolkit import memory_pool
 from tincans.toolkit.byte_stream import ByteStream
-from tincans.toolkit.descriptor_passing import PASS_FROM, DescriptorPassing, passing_for
+from tincans.toolkit.descriptor_passing import DescriptorPassing, passing_for
 from tincans.toolkit.sealed_memory import FROZEN, GET_SEALS, frozen_copy, segment_of, share
 
 Pair = tuple[ByteStream, ByteStream]
@@ -78,7 +78,7 @@ def test_a_large_part_arrives_in_shared_memory_and_is_read_only(pair: Pair) -> N
 
 def test_a_part_below_one_mebibyte_goes_through_the_socket(pair: Pair) -> None:
     receiving = in_thread(lambda: pair[1].receive(timeout=PATIENCE))
-    pair[0].send([b"envelope", b"x" * (PASS_FROM - 1)], timeout=PATIENCE)
+    pair[0].send([b"envelope", b"x" * (MEBI - 1)], timeout=PATIENCE)
     assert segment_of(receiving.result(PATIENCE)[1]) is None
 
 

@@ -161,7 +161,8 @@ def test_parts_are_refused_beyond_1024_and_below_one() -> None:
 
 def test_typed_views_travel_as_their_bytes() -> None:
     doubles = memoryview(struct.pack("3d", 1, 2, 3)).cast("d")
-    assert wire_form([b"", doubles]).endswith(struct.pack("3d", 1, 2, 3))
+    reader = FRAMES.decoder(LIMIT)
+    assert reader.take(wire_form([b"", doubles])) == [b"", struct.pack("3d", 1, 2, 3)]
     assert wire_form([b"", memoryview(b"").cast("I")]) == wire_form([b"", b""])
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from time import monotonic
 
 import pytest
-from patience import PATIENCE, in_thread, open_descriptors, wait_until
+from patience import PATIENCE, forked_child, in_thread, open_descriptors, wait_until
 
 from tincans.errors import DeniedError, NameInUseError
 from tincans.toolkit.name_lock import acquire, holder
@@ -97,19 +97,9 @@ def test_a_late_release_does_not_remove_somebody_elses_file(tmp_path: Path) -> N
 
 def test_a_forked_child_does_not_keep_the_name(tmp_path: Path) -> None:
     lock = acquire(tmp_path / "alice.lock")
-    ready, leave = os.pipe(), os.pipe()
-    child = os.fork()
-    if child == 0:
-        os.write(ready[1], b"x")
-        os.read(leave[0], 1)
-        os._exit(0)
-    os.read(ready[0], 1)
-    lock.release()
-    acquire(tmp_path / "alice.lock").release()
-    os.write(leave[1], b"x")
-    os.waitpid(child, 0)
-    for descriptor in (*ready, *leave):
-        os.close(descriptor)
+    with forked_child():
+        lock.abandon()  # as if killed
+        acquire(tmp_path / "alice.lock").release()
 
 
 def test_a_child_that_ends_does_not_remove_its_parents_file(tmp_path: Path) -> None:

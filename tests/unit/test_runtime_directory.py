@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from patience import forked_child
 
 from tincans.errors import AddressError, DeniedError
 from tincans.toolkit.runtime_directory import path_of, register, runtime_directory, services
@@ -140,16 +141,6 @@ def test_what_was_planted_in_the_list_hides_nobody(place: Path) -> None:
 
 def test_a_forked_child_does_not_keep_its_parent_listed(place: Path) -> None:
     entry = register("alice", ["alice"])
-    ready, leave = os.pipe(), os.pipe()
-    child = os.fork()
-    if child == 0:
-        os.write(ready[1], b"x")
-        os.read(leave[0], 1)
-        os._exit(0)
-    os.read(ready[0], 1)
-    entry._lock.abandon()  # as if killed
-    assert services() == []
-    os.write(leave[1], b"x")
-    os.waitpid(child, 0)
-    for descriptor in (*ready, *leave):
-        os.close(descriptor)
+    with forked_child():
+        entry._lock.abandon()  # as if killed
+        assert services() == []

@@ -13,7 +13,7 @@ from time import monotonic, process_time
 from typing import Any
 
 import pytest
-from patience import PATIENCE, in_thread, open_descriptors, wait_until
+from patience import PATIENCE, forked_child, in_thread, open_descriptors, wait_until
 
 from tincans.contracts import Connection
 from tincans.core.framing import FRAMES
@@ -201,18 +201,8 @@ def test_its_descriptor_polls_readable_when_somebody_calls(listener: SocketListe
 
 
 def test_a_forked_child_does_not_go_on_listening(listener: SocketListener) -> None:
-    ready, leave = os.pipe(), os.pipe()
     place = listener._listening.getsockname()
-    child = os.fork()
-    if child == 0:
-        os.write(ready[1], b"x")
-        os.read(leave[0], 1)
-        os._exit(0)
-    os.read(ready[0], 1)
-    listener.abandon()  # as if killed: no word to the kernel but that this program's descriptor is gone
-    with pytest.raises(ConnectionRefusedError):
-        socket.create_connection(place)
-    os.write(leave[1], b"x")
-    os.waitpid(child, 0)
-    for descriptor in (*ready, *leave):
-        os.close(descriptor)
+    with forked_child():
+        listener.abandon()  # as if killed
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(place)
