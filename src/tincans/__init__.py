@@ -9,6 +9,8 @@ Change "alice" to any method's URL ("unix:alice", "pipe:alice", "tcp://host:9000
 changes.
 """
 
+from typing import TYPE_CHECKING, Any
+
 from tincans.contracts import Change, Note
 from tincans.errors import (
     AddressError,
@@ -37,9 +39,11 @@ from tincans.errors import (
 from tincans.finder import methods
 from tincans.peer import Peer, connect
 from tincans.pump.execution import caller
-from tincans.server import Server, serve
 from tincans.verbs import Flag, Job, Lock, Messages, Queue, State
 from tincans.version import VERSION as __version__
+
+if TYPE_CHECKING:
+    from tincans.server import Server, serve
 
 __all__ = [
     "AddressError",
@@ -80,3 +84,13 @@ __all__ = [
     "methods",
     "serve",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """`serve` and `Server` are loaded by those who serve: a program that only connects starts sooner."""
+    if name not in ("Server", "serve"):
+        raise AttributeError(f"module 'tincans' has no attribute {name!r}")
+    from tincans import server
+
+    globals().update(Server=server.Server, serve=server.serve)
+    return globals()[name]

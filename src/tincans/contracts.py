@@ -12,8 +12,9 @@ A message is a list of parts: the envelope, then raw buffers (large values trave
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
+
+from msgspec import Struct
 
 from tincans.facts import Facts
 
@@ -26,8 +27,7 @@ Parts = Sequence[Buffer]
 Policy = Literal["wait", "drop_oldest", "refuse"]
 
 
-@dataclass(frozen=True)
-class Identity:
+class Identity(Struct, frozen=True):
     """Who the other end is, as the operating system or the key exchange says (never as it says itself).
 
     `pid` and `uid` are None where the kernel cannot tell; `address` is for people; `key_name` is the name of
@@ -231,8 +231,7 @@ class Wire(Protocol):
         ...
 
 
-@dataclass
-class Note:
+class Note(Struct):
     """One published value, as a subscriber gets it. `missed` counts what was lost just before it (None: unknown)."""
 
     topic: str
@@ -240,8 +239,7 @@ class Note:
     missed: int | None = 0
 
 
-@dataclass
-class Change:
+class Change(Struct):
     """One change of a value. `version` grows with each change of that key; `deleted` when it has no value now."""
 
     key: str
@@ -250,15 +248,14 @@ class Change:
     deleted: bool = False
 
 
-@dataclass
-class Delivery:
+class Delivery(Struct):
     """One job on lease. `deliveries` is 1 the first time; `receipt` is the board's own."""
 
     queue: str
     value: Any
     deliveries: int
     lease: float
-    receipt: Any = field(repr=False, default=None)
+    receipt: Any = None
 
 
 class Subscription(Protocol):
@@ -323,8 +320,7 @@ class Locks(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class Board:
+class Board(Struct, frozen=True):
     """A method's own topics, queues, values and locks. None: the method has no such thing of its own."""
 
     topics: Topics | None = None

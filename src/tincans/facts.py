@@ -10,23 +10,22 @@ Rules of this file
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
+
+from msgspec import Struct
 
 Verb = Literal["call", "publish", "queue", "state", "flag", "lock", "share"]
 VERBS: tuple[Verb, ...] = ("call", "publish", "queue", "state", "flag", "lock", "share")
 
 
-@dataclass(frozen=True)
-class Yes:
+class Yes(Struct, frozen=True):
     """The verb works: by the method's own means ("native") or through the hub in the serving program."""
 
     by: Literal["native", "hub"]
     note: str = ""
 
 
-@dataclass(frozen=True)
-class No:
+class No(Struct, frozen=True):
     """The verb does not work here: why, and the URL scheme of a method that can."""
 
     reason: str
@@ -38,8 +37,7 @@ HUB = Yes("hub")
 Verdict = Yes | No
 
 
-@dataclass(frozen=True)
-class Facts:
+class Facts(Struct, frozen=True):
     """The abilities and promises of one transport or wire.
 
     `largest_message` is in bytes, None when only the `max_message` option bounds it. `two_way` says that a

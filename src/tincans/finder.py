@@ -12,8 +12,9 @@ import difflib
 import importlib
 import pkgutil
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any, cast
+
+from msgspec.structs import replace
 
 from tincans import transports, wires
 from tincans.contracts import Framing, Transport, Wire

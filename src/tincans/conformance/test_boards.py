@@ -54,7 +54,7 @@ def test_a_slow_subscriber_loses_the_oldest_and_is_told_how_many(peer: Any, fact
             peer.publish(name, i)
         peer.publish(name, "end")
         peer.call.add(1, 1)
-        got = []
+        got: list[Any] = []
         while not got or got[-1].value != "end":
             got.append(notes.receive(timeout=5))
         assert sum(note.missed for note in got) + len(got) == 501
@@ -76,7 +76,7 @@ def test_a_job_is_taken_once_in_order(alice: Any, facts: Facts, name: str) -> No
     for i in range(10):
         queue.put(i)
     assert queue.count() == 10
-    got = []
+    got: list[Any] = []
     for _ in range(10):
         with queue.take(timeout=5) as job:
             got.append(job.value)

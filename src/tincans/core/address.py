@@ -11,8 +11,9 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct, field
 
 from tincans.errors import AddressError
 
@@ -23,8 +24,7 @@ _TRUE = {"1", "true", "yes", "on"}
 _FALSE = {"0", "false", "no", "off"}
 
 
-@dataclass(frozen=True)
-class Option:
+class Option(Struct, frozen=True):
     """One option of a method: its type, its default, and one line about it with its unit.
 
     `kind` is one of str, int, float, bool; sizes in bytes accept a suffix: `64k`, `256M`, `1G`.
@@ -36,8 +36,7 @@ class Option:
     choices: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class Address:
+class Address(Struct, frozen=True):
     """A parsed URL. `method` is the scheme (never empty), `wire` the word before `+` or "".
 
     `host` and `port` are set for `//host:port` forms; `path` is what follows (for `unix:stats`: "stats",
@@ -50,8 +49,11 @@ class Address:
     port: int | None = None
     path: str = ""
     user: str = ""
-    password: str = field(default="", repr=False)
-    options: Mapping[str, str] = field(default_factory=dict, repr=False)
+    password: str = ""
+    options: Mapping[str, str] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        return f"Address({str(self)!r})"
 
     def __str__(self) -> str:
         start = f"{self.wire}+{self.method}:" if self.wire else f"{self.method}:"

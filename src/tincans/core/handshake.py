@@ -12,7 +12,9 @@ Rules of this file
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from tincans.core.messages import PROTOCOL_VERSION, Hello, Message, Proof
 from tincans.errors import DeniedError, ProtocolError, VersionError
@@ -22,16 +24,18 @@ GREETING_TIMEOUT = 5.0
 NONCE_BYTES = 32
 
 
-@dataclass(frozen=True)
-class Me:
+class Me(Struct, frozen=True):
     """What this side says of itself. `keys` (name to secret) is what it accepts or, connecting, the one it uses."""
 
     pid: int
     name: str = ""
     software: str = ""
     max_message: int = 0
-    keys: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+    keys: Mapping[str, bytes] = field(default_factory=dict)
     idempotent: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        return f"Me(pid={self.pid}, name={self.name!r}, {len(self.keys)} keys)"
 
 
 def _proof(secret: bytes, direction: bytes, own: bytes, other: bytes) -> bytes:

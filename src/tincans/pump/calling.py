@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct, field
 
 from tincans.contracts import Reader
 from tincans.core.messages import Cancel, Failure, Reply, Request
@@ -24,8 +25,7 @@ if TYPE_CHECKING:
     from tincans.pump.future import CallFuture
 
 
-@dataclass(frozen=True)
-class Reading:
+class Reading(Struct, frozen=True):
     """How answers are read: types by function name (a contract), and the user's own error classes by name."""
 
     types: Mapping[str, Any] = field(default_factory=dict)

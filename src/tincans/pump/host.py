@@ -14,8 +14,10 @@ import os
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from tincans.contracts import Connection, Listener, Wire
 from tincans.core.address import Address
@@ -40,8 +42,7 @@ DRAIN_SECONDS = 5.0
 log = logging.getLogger("tincans")
 
 
-@dataclass
-class Door:
+class Door(Struct):
     """One address that a host listens on."""
 
     address: Address
