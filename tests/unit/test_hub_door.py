@@ -79,6 +79,7 @@ def test_what_ended_leaves_nothing_behind(how: str) -> None:
     hub = desk.hub
     assert (len(hub._claims), hub._topics._exact, hub._values._watching, hub._locks._held) == (0, {}, {}, {})
     assert hub.next_deadline() is None
+    assert how == "cancel" or "bob" not in hub._claims._by_owner
 
 
 def test_a_connection_that_never_asked_may_go() -> None:
