@@ -50,13 +50,7 @@ def open_database(path: Path, *, fsync: bool) -> sqlite3.Connection:
             )
         database.execute(f"PRAGMA journal_size_limit = {_WAL_KEPT}")
         database.execute("PRAGMA synchronous = FULL")  # also without `fsync`: a run's number must never come twice
-        database.execute("BEGIN IMMEDIATE")
-        for step in STEPS[version:]:
-            for statement in step:
-                database.execute(statement)
-        database.execute("UPDATE meta SET number = number + 1 WHERE name = 'run'")
-        database.execute(f"PRAGMA user_version = {len(STEPS)}")
-        database.execute("COMMIT")
+        _begin_run(database, version)
         if not fsync:
             database.execute("PRAGMA synchronous = NORMAL")
         if not os.path.samestat(path.lstat(), identity):
@@ -67,6 +61,17 @@ def open_database(path: Path, *, fsync: bool) -> sqlite3.Connection:
             raise trouble(path, error) from error
         raise
     return database
+
+
+def _begin_run(database: sqlite3.Connection, version: int) -> None:
+    """Bring the layout up to date and count this run, in one transaction."""
+    database.execute("BEGIN IMMEDIATE")
+    for step in STEPS[version:]:
+        for statement in step:
+            database.execute(statement)
+    database.execute("UPDATE meta SET number = number + 1 WHERE name = 'run'")
+    database.execute(f"PRAGMA user_version = {len(STEPS)}")
+    database.execute("COMMIT")
 
 
 def _layout(path: Path, database: sqlite3.Connection) -> int:

@@ -52,8 +52,7 @@ class Queues:
     ) -> None:
         """$put(queue, value, limit=None, policy="wait", delay=0.0) -> the job's number, when there is room."""
         arguments.policy(policy)
-        if delay != 0.0:
-            arguments.seconds("The delay of a job", delay, zero=True)
+        arguments.seconds("The delay of a job", delay, zero=True)
         if limit is not None:
             arguments.count("The limit of a queue", limit, least=1)
         jobs = self._jobs
@@ -62,9 +61,7 @@ class Queues:
             if policy == "refuse":
                 raise FullError(f"The queue {queue!r} is full: {to.waiting} jobs wait. Try again when some are taken.")
             if policy == "wait":
-                self._claims.check_room(owner)
-                to.putters[ticket] = putter = Putter(self, owner, ticket, to, value, limit, delay)
-                self._claims.add(putter)
+                self._wait_for_room(Putter(self, owner, ticket, to, value, limit, delay))
                 return
             jobs.drop_to_fit(to, limit)
         jobs.admit(to, value, delay, ticket, now, out)
@@ -124,8 +121,7 @@ class Queues:
         delay: float = 0.0,
     ) -> None:
         """$give_back(queue, job_id, delay=0.0): ready for the next taker, after `delay` seconds."""
-        if delay != 0.0:
-            arguments.seconds("The delay of a job", delay, zero=True)
+        arguments.seconds("The delay of a job", delay, zero=True)
         self._jobs.give_back(self._jobs.lease_of(owner, queue, job_id), ticket, now, delay)
         out.append(Done(ticket))
         self.settle(now, out)
@@ -215,6 +211,11 @@ class Queues:
                 self.withdraw(wait, seen=True)
                 out.append(Failed(wait.ticket, error))
         touched.clear()
+
+    def _wait_for_room(self, putter: Putter) -> None:
+        self._claims.check_room(putter.owner)
+        self._claims.add(putter)
+        putter.queue.putters[putter.ticket] = putter
 
     def _serve(self, queue: Queue, now: float, out: list[Outcome]) -> None:
         jobs = self._jobs
