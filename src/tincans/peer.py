@@ -81,7 +81,7 @@ class Peer(Generic[C]):
         return other
 
     def expose(self, function: Callable[..., Any] | None = None, **options: Any) -> Any:
-        """Let the other program call a function of this one (it finds us with `tincans.caller().peer`)."""
+        """Let the other program call a function of this one (as `caller().call`)."""
         if function is None:
             return lambda f: self.expose(f, **options)
         self._channel.dispatcher.expose(function, **options)

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import itertools
 import threading
+import time
+import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -81,9 +83,7 @@ class Job:
             self._renew_later()
 
     def _renew_later(self) -> None:
-        import time
-
-        self._timer = reactor().call_at(time.monotonic() + self._delivery.lease / 3, self._renew)
+        self._timer = reactor().call_at(time.monotonic() + self._delivery.lease / 3, _Renewal(self))
 
     def _renew(self) -> None:
         if self._settled:
@@ -123,6 +123,18 @@ class Job:
             self.give_back()
         except TincansError:
             pass  # the block's own error matters more; the lease ends by itself
+
+
+class _Renewal:
+    """A timer's job that does not keep a forgotten Job, and with it the lease, for ever."""
+
+    def __init__(self, job: Job) -> None:
+        self._job = weakref.ref(job)
+
+    def __call__(self) -> None:
+        job = self._job()
+        if job is not None:
+            job._renew()
 
 
 class Queue:
@@ -264,8 +276,6 @@ class Flag:
 
     def wait(self, timeout: float | None = None) -> bool:
         """Until it is set; False when `timeout` seconds have passed first."""
-        import time
-
         deadline = None if timeout is None else time.monotonic() + timeout
         watch = self._values.watch(self._key, timeout=self._timeout)
         try:

@@ -156,6 +156,8 @@ class AsyncLink(Link):
                 self.lost(error)
 
     def reply(self, message: Message, *, timeout: float | None) -> None:
+        if self.dropped:
+            self.say_dropped()
         self.post_parts(self.wire.encode(message, self.references))
         if self.turns is not None:
             self.turns.after_sending(message)
@@ -292,6 +294,11 @@ class AsyncLink(Link):
 
     def hand_over(self) -> None:
         """The loop reads on in any case."""
+
+    def call_there(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], *, timeout: float) -> Any:
+        from tincans.aio.calling import call
+
+        return call(self, name, args, kwargs, timeout=timeout)
 
     def probe(self) -> None:
         """The loop looks all the time."""

@@ -120,6 +120,10 @@ class Alice:
         caller = tincans.caller()
         return {"pid": caller.pid, "uid": caller.uid, "key_name": caller.key_name}
 
+    def ask_back(self, name: str, *args: Any) -> Any:
+        """Call a function that the caller exposes."""
+        return getattr(tincans.caller().call, name)(*args)
+
     def block(self, size: int) -> bytes:
         """Many bytes."""
         return bytes(size)

@@ -82,5 +82,11 @@ def test_a_function_that_is_kept_can_be_called_back_later(peer: Any, facts: Fact
 
 
 @needs("call", two_way=True)
+def test_the_connecting_program_can_expose_functions_too(peer: Any, facts: Facts) -> None:
+    peer.expose(lambda n: n + 1, name="one_more")
+    assert peer.call.ask_back("one_more", 1) == 2
+
+
+@needs("call", two_way=True)
 def test_a_callback_may_call_in_turn(peer: Any, facts: Facts) -> None:
     assert peer.call.apply(lambda n: peer.call.add(n, 1), 5) == [1, 2, 3, 4, 5]

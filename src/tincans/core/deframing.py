@@ -28,7 +28,7 @@ PASSED_BIT: Final = 1 << 63
 _PLAIN_HEADER = struct.Struct("<II").unpack_from  # of a frame without further parts: their number is 0
 _FIRST_SPACE = 64 * 1024
 _GROWTH = 4 * 1024 * 1024
-_ZEROS = bytes(_GROWTH)
+_ZEROS = memoryview(bytes(_GROWTH))  # kept: fresh zeros would fault in new pages each time
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,7 +216,7 @@ class FrameReader:
     def _grow(target: bytearray, size: int) -> None:
         """At most double it: memory follows the bytes that came, not what a header says."""
         more = min(size - len(target), len(target), _GROWTH)
-        target += _ZEROS if more == _GROWTH else bytes(more)
+        target += _ZEROS[:more]
 
     def space(self) -> memoryview | None:
         if self._target is None:

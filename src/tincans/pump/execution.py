@@ -24,8 +24,9 @@ from tincans.errors import CallCancelledError, NotExposedError, TincansError
 from tincans.pump.failures import failure_of
 from tincans.pump.flows import Pull
 from tincans.pump.link import Link
-from tincans.pump.references import CALL_BACK, RELEASE, synchronous
+from tincans.pump.references import CALL_BACK, synchronous
 from tincans.pump.repeats import Answer, Repeats
+from tincans.pump.sending import RELEASE
 from tincans.pump.turns import UNBOUNDED
 
 SLOW = 0.001
@@ -77,9 +78,29 @@ class Caller:
         return self._link.dead is not None or bool(id and id not in self._link.session.running)
 
     @property
+    def call(self) -> Any:
+        """The caller's own exposed functions: `tincans.caller().call.progress(0.5)` (awaited in the async face)."""
+        return _BackCalls(self._link, self._request.timeout or ANSWER_TIMEOUT)
+
+    @property
     def timeout(self) -> float | None:
         """Seconds that the caller allowed for this call when it was sent."""
         return self._request.timeout
+
+
+class _BackCalls:
+    """`caller().call`: an attribute is a function that the calling program exposes."""
+
+    __slots__ = ("_link", "_timeout")
+
+    def __init__(self, link: Link, timeout: float) -> None:
+        self._link = link
+        self._timeout = timeout
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return lambda *args, **kwargs: self._link.call_there(name, args, kwargs, timeout=self._timeout)
 
 
 calling_now: contextvars.ContextVar[tuple[Link, Request[Any]] | None] = contextvars.ContextVar("caller", default=None)

@@ -23,6 +23,7 @@ from tincans.pump.reactor import Background, Timer
 
 if TYPE_CHECKING:
     from tincans.core.hub import Outcome
+    from tincans.pump.local_hub import LocalTicket
     from tincans.toolkit.keep import Keep
 
 
@@ -126,6 +127,12 @@ class HubService:
     def cancel_late(self, link: Link, id: int) -> None:
         """A Cancel for a request that was answered meanwhile."""
         self.cancel(RemoteTicket(self, link, id))
+
+    def withdraw(self, ticket: LocalTicket) -> None:
+        """The serving program itself waits no longer, unless the ticket was settled at that very moment."""
+        with self._lock:
+            if not ticket.settled:
+                self.cancel(ticket)
 
     def cancel(self, ticket: Hashable) -> None:
         """The ticket's owner waits no longer."""

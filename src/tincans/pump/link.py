@@ -208,6 +208,12 @@ class Link(Sending):
                 waiter.nudge()
                 return
 
+    def call_there(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], *, timeout: float) -> Any:
+        """Call a function that the other side exposes, whichever side connected."""
+        from tincans.pump.calling import call
+
+        return call(self, name, args, kwargs, timeout=timeout)
+
     def probe(self) -> None:
         """Look, without waiting, whether something has come meanwhile: news, a goodbye, or the end."""
         if self.reading.acquire(False):

@@ -114,7 +114,7 @@ class LocalAsker:
         ticket = LocalTicket()
         self._service.ask(self._owner, ticket, name, args)
         if not ticket.wait(timeout):
-            self._service.cancel(ticket)  # under the hub's lock: it is settled or withdrawn after this
+            self._service.withdraw(ticket)
             if not ticket.settled:
                 if timeout == 0:
                     return None

@@ -12,7 +12,7 @@ import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from tincans.core.messages import Credit, Request
+from tincans.core.messages import Credit
 from tincans.core.streams import WINDOW
 from tincans.errors import DisconnectedError, ProtocolError, UnsendableError
 
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from tincans.pump.link import Link
 
 CALL_BACK = "$back:"
-RELEASE = "$drop"
 MAX_FUNCTIONS = 100_000
 
 
@@ -89,9 +88,10 @@ class RemoteFunction:
 
 
 def say_released(link: weakref.ref[Link], number: int) -> None:
+    """Only noted here: a finalizer may run anywhere, also where this thread holds the locks of sending."""
     there = link()
     if there is not None:
-        there.post(Request(0, RELEASE, (number,)))
+        there.dropped.append(number)
 
 
 def synchronous(iterator: Any) -> Any:

@@ -16,11 +16,12 @@ from collections import deque
 from typing import Any
 
 from tincans.contracts import Buffer, Connection, Wire
-from tincans.core.messages import Message
+from tincans.core.messages import Message, Request
 from tincans.errors import ClosedError, DisconnectedError, ProtocolError, TincansError, WaitTimeoutError
 from tincans.pump.reactor import Background
 from tincans.pump.turns import Turns
 
+RELEASE = "$drop"
 CORK_MESSAGES = 32
 CORK_BYTES = 4096
 CORK_SECONDS = 0.0003
@@ -43,6 +44,8 @@ class Sending:
         self._sending = threading.Lock()
         self._outbox: deque[list[Buffer]] = deque()
         self._corked: deque[list[Buffer]] = deque()
+        self.dropped: deque[int] = deque()
+        """Functions of the other side that nobody here holds any more; it is told with the next message."""
         self.more_here = False
         """Whether, when the last request was received, the next one had come as well."""
 
@@ -58,6 +61,8 @@ class Sending:
 
     def send(self, message: Message, *, timeout: float | None) -> None:
         """Encode and send; blocks at most `timeout`. An error of the string ends the link."""
+        if self.dropped:
+            self.say_dropped()
         if self.turns is None:
             self.send_parts(self.wire.encode(message, self.references), timeout=timeout)
         elif self.turns.may_send(message):
@@ -133,6 +138,8 @@ class Sending:
 
     def reply(self, message: Message, *, timeout: float | None) -> None:
         """Send an answer; while further requests are already here, keep it back to send several at once."""
+        if self.dropped:
+            self.say_dropped()
         parts = self.wire.encode(message, self.references)
         if self.more_here and len(parts) == 1 and len(parts[0]) < CORK_BYTES:
             self._corked.append(parts)
@@ -155,6 +162,14 @@ class Sending:
             self.uncork()
         elif waiting == 1:
             self.reactor.call_at(time.monotonic() + CORK_SECONDS, self.uncork)
+
+    def say_dropped(self) -> None:
+        """Tell the other side which of its functions are no longer held."""
+        numbers = []
+        while self.dropped:
+            numbers.append(self.dropped.popleft())
+        if self.turns is None:
+            self.post(Request(0, RELEASE, tuple(numbers)))
 
     def uncork(self) -> None:
         """Let what was kept back leave now. An error of the string ends the link."""
