@@ -2,7 +2,7 @@
 
 Rules of this file
 - Each transport and each wire has one `Facts` literal at the top of its file; nothing else states abilities.
-- A verb is NATIVE (the method's own), HUB (kept inside the serving program, see core/hub.py) or a `No`
+- A verb is NATIVE (the method's own), HUB (kept inside the serving program, see core/hub/) or a `No`
   with its reason and a method that can.
 - The docs table, `tincans which`, `connect(url, needs=...)` and the conformance suite read these, and the
   suite proves them both ways.

@@ -71,7 +71,9 @@ class RemoteTicket:
         self._service.cancel(self)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, RemoteTicket) and other.id == self.id and other.link is self.link
+        if self is other or not isinstance(other, RemoteTicket) or not self.id:
+            return self is other  # notifications all have the id 0
+        return other.id == self.id and other.link is self.link
 
     def __hash__(self) -> int:
         return hash((id(self.link), self.id))

@@ -22,9 +22,10 @@ import re
 import select
 import time
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+from msgspec.structs import replace
 
 from tincans.contracts import Board, Framing, Identity
 from tincans.core.address import Address, Option

@@ -21,10 +21,11 @@ import os
 import stat
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
+
+from msgspec.structs import replace
 
 from tincans.contracts import Board, Framing, Identity
 from tincans.core.address import Address, Option

@@ -15,9 +15,10 @@ import errno
 import ipaddress
 import socket
 from collections.abc import Mapping
-from dataclasses import replace
 from time import monotonic
 from typing import TYPE_CHECKING, Any
+
+from msgspec.structs import replace
 
 from tincans.contracts import Board, Connection, Framing, Identity, Listener, Transport
 from tincans.core.address import Address, Option
