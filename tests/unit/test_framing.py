@@ -55,6 +55,13 @@ def test_take_gives_what_feed_and_next_would() -> None:
     assert reader.idle
 
 
+def test_a_part_that_looks_like_a_frame_is_still_a_part() -> None:
+    reader, inner = FRAMES.decoder(LIMIT), wire_form([b"inner"])
+    frame = wire_form([b"envelope", inner])
+    assert reader.take(frame[: -len(inner)]) is None
+    assert reader.take(inner) == [b"envelope", inner]
+
+
 @pytest.mark.parametrize("chunk", [1, 1000, 100_000])
 def test_a_large_part_is_received_straight_into_its_memory(chunk: int) -> None:
     size = 5_000 if chunk == 1 else 300_000
