@@ -8,6 +8,8 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <stdbool.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #define SMALL_READ 16384
@@ -68,12 +70,18 @@ static int poll_until(struct pollfd *watched, nfds_t count, int64_t deadline) {
     }
 }
 
+/* What is there now. A socket need not be non-blocking for this, another descriptor must be. */
+static ssize_t look(int descriptor, char *to, size_t room, bool is_socket) {
+    return is_socket ? recv(descriptor, to, room, MSG_DONTWAIT) : read(descriptor, to, room);
+}
+
 /* Bytes read, 0 at the end, READ_TIMEOUT, or -1 (errno; EINTR: signals are to be handled). */
-static ssize_t read_until(int descriptor, char *to, size_t room, struct patience *patience, int64_t deadline) {
+static ssize_t read_until(int descriptor, char *to, size_t room, bool is_socket, struct patience *patience,
+                          int64_t deadline) {
     int64_t start = patience_clock();
     int64_t until = patience_until(patience, start, deadline);
     while (patience_clock() < until) {
-        ssize_t size = read(descriptor, to, room);
+        ssize_t size = look(descriptor, to, room, is_socket);
         if (size >= 0 || (errno != EAGAIN && errno != EWOULDBLOCK)) {
             patience_paid(patience);
             return size;
@@ -86,35 +94,35 @@ static ssize_t read_until(int descriptor, char *to, size_t room, struct patience
         if (ready <= 0)
             return ready == 0 ? READ_TIMEOUT : -1;
         patience_slept(patience, start);
-        ssize_t size = read(descriptor, to, room);
+        ssize_t size = look(descriptor, to, room, is_socket);
         if (size >= 0 || (errno != EAGAIN && errno != EWOULDBLOCK))
             return size;
     }
 }
 
-static ssize_t read_with_signals(int descriptor, char *to, size_t room, struct patience *patience,
+static ssize_t read_with_signals(int descriptor, char *to, size_t room, bool is_socket, struct patience *patience,
                                  struct limit *limit) {
     for (;;) {
-        ssize_t size = read(descriptor, to, room); /* what is there already needs no release of the GIL */
+        ssize_t size = look(descriptor, to, room, is_socket); /* what is there already needs no release of the GIL */
         if (size >= 0 || (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR))
             return size;
         int64_t deadline = limit_deadline(limit);
         if (deadline == LINK_AT_ONCE)
             return READ_TIMEOUT;
         Py_BEGIN_ALLOW_THREADS
-        size = read_until(descriptor, to, room, patience, deadline);
+        size = read_until(descriptor, to, room, is_socket, patience, deadline);
         Py_END_ALLOW_THREADS
         if (size != -1 || errno != EINTR || PyErr_CheckSignals() < 0)
             return size;
     }
 }
 
-static PyObject *read_ready(PyObject *module, PyObject *const *args, Py_ssize_t count) {
+static PyObject *ready_bytes(PyObject *module, PyObject *const *args, Py_ssize_t count, bool is_socket) {
     struct module_state *state = PyModule_GetState(module);
     char small[SMALL_READ];
     struct limit limit;
     if (count != 4 || Py_TYPE(args[2]) != state->patience_type) {
-        PyErr_SetString(PyExc_TypeError, "read_ready takes a descriptor, a size, a Patience, and a timeout");
+        PyErr_SetString(PyExc_TypeError, "it takes a descriptor, a size, a Patience, and a timeout");
         return NULL;
     }
     int descriptor = PyObject_AsFileDescriptor(args[0]);
@@ -122,7 +130,7 @@ static PyObject *read_ready(PyObject *module, PyObject *const *args, Py_ssize_t 
     if (PyErr_Occurred() || !limit_from(args[3], &limit))
         return NULL;
     if (room < 1) {
-        PyErr_SetString(PyExc_ValueError, "read_ready reads at least one byte");
+        PyErr_SetString(PyExc_ValueError, "it reads at least one byte");
         return NULL;
     }
     PyObject *large = room > SMALL_READ ? PyBytes_FromStringAndSize(NULL, room) : NULL;
@@ -130,7 +138,7 @@ static PyObject *read_ready(PyObject *module, PyObject *const *args, Py_ssize_t 
         return NULL;
     char *to = large == NULL ? small : PyBytes_AS_STRING(large);
     struct patience *patience = &((struct patience_object *)args[2])->patience;
-    ssize_t size = read_with_signals(descriptor, to, (size_t)room, patience, &limit);
+    ssize_t size = read_with_signals(descriptor, to, (size_t)room, is_socket, patience, &limit);
     if (size >= 0) {
         if (large == NULL)
             return PyBytes_FromStringAndSize(small, size);
@@ -141,6 +149,14 @@ static PyObject *read_ready(PyObject *module, PyObject *const *args, Py_ssize_t 
     if (size == READ_TIMEOUT)
         Py_RETURN_NONE;
     return PyErr_Occurred() ? NULL : PyErr_SetFromErrno(PyExc_OSError);
+}
+
+static PyObject *read_ready(PyObject *module, PyObject *const *args, Py_ssize_t count) {
+    return ready_bytes(module, args, count, false);
+}
+
+static PyObject *receive_ready(PyObject *module, PyObject *const *args, Py_ssize_t count) {
+    return ready_bytes(module, args, count, true);
 }
 
 static PyObject *wait_readable(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t count) {
@@ -170,6 +186,8 @@ static PyObject *wait_readable(PyObject *Py_UNUSED(module), PyObject *const *arg
 }
 
 PyMethodDef descriptor_functions[] = {
+    {"receive_ready", (PyCFunction)(void (*)(void))receive_ready, METH_FASTCALL,
+     "The same for a socket, which may be a blocking one."},
     {"read_ready", (PyCFunction)(void (*)(void))read_ready, METH_FASTCALL,
      "read_ready(descriptor, size, patience, timeout): bytes, b'' at the end, None when nothing came in time."},
     {"wait_readable", (PyCFunction)(void (*)(void))wait_readable, METH_FASTCALL,
