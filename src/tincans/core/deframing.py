@@ -43,7 +43,7 @@ class FrameReader:
     """Frames out of the bytes of one stream (a `Deframer`).
 
     Where descriptors can travel the owner sets `passing`, asks `limit` how much it may receive next, and when
-    that is 0 receives one byte with `wanted()`'s descriptors and hands their memory to `give`. `idle` says that nothing
+    that is 0 receives the byte with `wanted()`'s descriptors and hands their memory to `give`. `idle` says that nothing
     has been taken in that is not handed out yet.
     """
 
@@ -151,7 +151,7 @@ class FrameReader:
         if passed and len(head) == need:
             offsets = struct.unpack_from(f"<{len(passed)}Q", head, need - 8 * len(passed))
             self._wanted = [Passed(length, offset) for length, offset in zip(passed, offsets, strict=True)]
-            self._padding = RECEIVE_AT_MOST
+            self._padding = RECEIVE_AT_MOST - need
         return need
 
     def _check_size(self, size: int) -> None:
@@ -161,8 +161,13 @@ class FrameReader:
             )
 
     def limit(self) -> int:
-        """How many bytes may be received next into a `feed`; 0 when the next byte carries descriptors."""
-        return self._padding if self._wanted else RECEIVE_AT_MOST
+        """How many bytes may be received next into a `feed`; 0 when the next byte carries descriptors.
+
+        To be asked after `next` has returned None.
+        """
+        if self._wanted:
+            return self._padding
+        return RECEIVE_AT_MOST - len(self._head) if len(self._head) < self._need else RECEIVE_AT_MOST
 
     def wanted(self) -> list[Passed]:
         """The parts whose descriptors come with the next byte."""

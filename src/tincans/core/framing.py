@@ -7,8 +7,9 @@ Rules of this file
 A frame: 8 bytes (magic 0xCA, version 1, number of further parts u16, envelope length u32, little-endian), one u64
 length for each further part, the envelope, the parts. A length with its highest bit set stands for a part that
 travels beside the stream as a descriptor (`Passed`). Such a frame has, after its lengths, one u64 offset for each
-of those parts, RECEIVE_AT_MOST bytes of padding, and one byte which carries the descriptors. The padding is why a plain
-`recv` of at most RECEIVE_AT_MOST bytes, which would lose descriptors, can never reach that byte unknowingly.
+of those parts, padding up to RECEIVE_AT_MOST bytes in all, and one byte which carries the descriptors. A receiver
+takes at most so many bytes of one frame before it knows its lengths; so a plain `recv`, which would lose descriptors,
+never reaches that byte unknowingly.
 """
 
 from __future__ import annotations
@@ -98,7 +99,7 @@ def _encode_parts(parts: Sequence[Buffer | Passed]) -> list[Buffer]:
     head = HEADER.pack(MAGIC_AND_VERSION, len(lengths), len(flats[0]))
     head += struct.pack(f"<{len(lengths) + len(offsets)}Q", *lengths, *offsets)
     if passed:
-        return [head + bytes(RECEIVE_AT_MOST), b"\0", *inline]
+        return [head + bytes(RECEIVE_AT_MOST - len(head)), b"\0", *inline]
     if sum(map(len, inline)) <= SMALL:
         return [b"".join((head, *inline))]
     if len(inline[0]) <= SMALL:

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from tincans.contracts import Buffer, Identity, Parts
-from tincans.core.deframing import MAX_PASSED, FrameReader, Passed
+from tincans.core.deframing import MAX_PASSED, RECEIVE_AT_MOST, FrameReader, Passed
 from tincans.core.framing import flat
 from tincans.errors import FullError, ProtocolError
 from tincans.toolkit import sealed_memory
@@ -72,9 +72,15 @@ class DescriptorPassing:
         return (POOL.lend(part) if self.trusted else sealed_memory.frozen_copy(part)), Passed(len(part), 0)
 
     def incoming(self, reader: FrameReader, stream: Any, flags: int) -> None:
-        """Receive the byte that carries the descriptors, and give the reader the memory behind them."""
+        """Receive the byte that carries the descriptors, and give the reader the memory behind them.
+
+        What comes with that byte is taken along: a receive ends where descriptors came (unix(7)), so it cannot reach
+        those of another message.
+        """
         wanted = reader.wanted()
-        data, ancillary, message_flags, _address = stream.recvmsg(1, _ROOM, flags | RECEIVE_DESCRIPTOR_FLAGS)
+        data, ancillary, message_flags, _address = stream.recvmsg(
+            RECEIVE_AT_MOST, _ROOM, flags | RECEIVE_DESCRIPTOR_FLAGS
+        )
         descriptors = array("i")
         for level, kind, content in ancillary:
             if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
@@ -89,6 +95,7 @@ class DescriptorPassing:
                 " limit of open files, raise it (ulimit -n) or drop some shared arrays."
             )
         reader.give(self._attach(list(descriptors), wanted))
+        reader.feed(data[1:])
 
     def _attach(self, descriptors: list[int], wanted: Sequence[Passed]) -> list[memoryview]:
         views = []
