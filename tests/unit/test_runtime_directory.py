@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,8 @@ import pytest
 from patience import forked_child
 
 from tincans.errors import AddressError, DeniedError
-from tincans.toolkit.runtime_directory import path_of, register, runtime_directory, services
+from tincans.toolkit import name_lock
+from tincans.toolkit.runtime_directory import path_of, register, runtime_directory, services, sweep
 
 SERVER = """
 import sys
@@ -137,6 +139,47 @@ def test_what_was_planted_in_the_list_hides_nobody(place: Path) -> None:
     os.mkfifo(place / "services" / "pipe")
     assert [one.name for one in services()] == ["alice"]
     entry.close()
+
+
+def leave_behind(path: Path) -> None:
+    """What a killed program leaves: a socket or FIFO, and a lock file that nobody holds."""
+    path.with_name(path.name + ".lock").write_text("{}")
+    if path.suffix == ".fifo":
+        os.mkfifo(path)
+    else:
+        with socket.socket(socket.AF_UNIX) as stale:
+            stale.bind(str(path))
+
+
+def test_what_killed_programs_left_is_swept(place: Path) -> None:
+    for name in ("alice.sock", "bob.fifo", "carol.b.local"):
+        leave_behind(runtime_directory() / name)
+    assert sweep() == 3
+    assert not list(place.iterdir())
+
+
+def test_what_live_programs_have_is_not_swept(place: Path) -> None:
+    leave_behind(runtime_directory() / "alice.sock")
+    (place / "alice.sock.lock").unlink()
+    lock = name_lock.acquire(place / "alice.sock.lock")
+    assert sweep() == 0
+    assert (place / "alice.sock").exists()
+    lock.release()
+
+
+@pytest.mark.parametrize("suffix", ["sock", "db"])
+def test_a_file_that_is_no_socket_is_not_swept(place: Path, suffix: str) -> None:
+    (runtime_directory() / f"alice.{suffix}").write_text("precious")
+    (place / f"alice.{suffix}.lock").write_text("{}")
+    sweep()
+    assert [path.name for path in place.iterdir()] == [f"alice.{suffix}"]
+
+
+def test_planted_locks_are_left_alone(place: Path) -> None:
+    (runtime_directory() / "alice.sock.lock").symlink_to("/etc/passwd")
+    leave_behind(place / "bob.sock")
+    assert sweep() == 1
+    assert (place / "alice.sock.lock").is_symlink()
 
 
 def test_a_forked_child_does_not_keep_its_parent_listed(place: Path) -> None:

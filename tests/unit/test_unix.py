@@ -136,6 +136,15 @@ def test_a_killed_server_is_noticed_and_does_not_block_the_next_one(place: Path)
     connection.close()
 
 
+def test_one_clean_start_removes_what_many_killed_servers_left(place: Path) -> None:
+    for program in [serve(f"unix:{name}") for name in ("alice", "bob", "carol")]:
+        end(program)
+    assert len(list(place.iterdir())) == 6
+    listener = listen("unix:dave")
+    assert sorted(path.name for path in place.iterdir()) == ["dave.sock", "dave.sock.lock"]
+    listener.close()
+
+
 def test_closing_leaves_no_file_and_no_descriptor(url: str, tmp_path: Path) -> None:
     before = open_descriptors()
     listener = listen(url)

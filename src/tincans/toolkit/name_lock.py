@@ -11,11 +11,13 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import stat
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from tincans.errors import NameInUseError
+from tincans.errors import NameInUseError, TincansError
 from tincans.toolkit.fork_guard import abandon_in_child
 from tincans.toolkit.private_file import open_private, same_file
 
@@ -94,6 +96,28 @@ def holder(path: Path) -> dict[str, Any] | None:
         if same_file(path, descriptor):
             path.unlink(missing_ok=True)
         return None
+    finally:
+        os.close(descriptor)
+
+
+def discard(path: Path, guarded: Path) -> bool:
+    """Remove the lock file `path` and the socket or FIFO `guarded`, when no live program holds it; whether it was so.
+
+    Anything else at `guarded` stays, and so does what is planted at `path`.
+    """
+    try:
+        descriptor = open_private(path, create=False)
+    except (FileNotFoundError, TincansError):
+        return False
+    try:
+        if not _locked(descriptor) or not same_file(path, descriptor):
+            return False
+        with suppress(FileNotFoundError):
+            status = guarded.lstat()
+            if stat.S_ISSOCK(status.st_mode) or stat.S_ISFIFO(status.st_mode):
+                guarded.unlink()
+        path.unlink(missing_ok=True)
+        return True
     finally:
         os.close(descriptor)
 

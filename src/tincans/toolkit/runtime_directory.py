@@ -43,6 +43,15 @@ def path_of(name: str, suffix: str) -> Path:
     return runtime_directory() / (name + suffix)
 
 
+def sweep() -> int:
+    """Remove the sockets and FIFOs of killed programs, each with its lock file; how many. Those of live ones stay.
+
+    Every server that starts here by a name does this, so one clean start is enough after any number of kills.
+    """
+    locks = runtime_directory().glob("*.lock")
+    return sum(name_lock.discard(lock, lock.with_suffix("")) for lock in locks)
+
+
 def _wanted() -> Path:
     if chosen := os.environ.get("TINCANS_RUNTIME_DIR"):
         return Path(chosen).absolute()

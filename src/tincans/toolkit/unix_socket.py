@@ -13,6 +13,7 @@ import os
 import socket
 import stat
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,6 +24,7 @@ from tincans.toolkit import name_lock, socket_platform
 from tincans.toolkit.byte_stream import MAX_MESSAGE, ByteStream
 from tincans.toolkit.descriptor_passing import passing_for
 from tincans.toolkit.private_file import refused
+from tincans.toolkit.runtime_directory import runtime_directory, sweep
 from tincans.toolkit.socket_listener import BACKLOG, Admit, SocketListener
 
 _LONGEST_PATH: Final = 107 if socket_platform.LINUX else 103
@@ -123,6 +125,7 @@ def listen(path: Path, *, url: str, users: str, admit: Admit) -> SocketListener:
         raise
     listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
+        _sweep_around(path)
         _remove_stale(path, url)
         _bind(listening, path, url, mode=0o666 if users == "any" else 0o600)
         listening.listen(BACKLOG)
@@ -155,6 +158,13 @@ def _releaser(path: Path, lock: name_lock.NameLock) -> Callable[[], None]:
         lock.release()
 
     return release
+
+
+def _sweep_around(path: Path) -> None:
+    """Remove what killed programs left in the runtime directory, when that is where we are. It is only a courtesy."""
+    with suppress(TincansError, OSError):
+        if path.parent == runtime_directory():
+            sweep()
 
 
 def _remove_stale(path: Path, url: str) -> None:
