@@ -5,7 +5,8 @@ Options: `max_message` bytes (default 1 GiB), `users` same (default; the same us
     path's permissions let in), `descriptors` yes (default) or no (large buffers then go through the socket too).
 Delivery: whole messages in order; a call is answered, fails, or its outcome is reported unknown. Buffers of 1 MiB and
     more go as sealed shared memory by descriptor where the system has it; nothing is copied at the receiver.
-Leaves behind: after kill -9 a socket file and a lock file, which block nobody and are reused by the next server.
+Leaves behind: after kill -9 a socket file and a lock file, which block nobody; the next server that starts by any
+    name removes them.
 Limits: one machine; a path of at most 107 bytes; 1024 buffers beside a message.
 """
 
