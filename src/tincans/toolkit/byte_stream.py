@@ -83,32 +83,9 @@ class ByteStream:
     """
 
     __slots__ = (
-        "__weakref__",
-        "_ahead",
-        "_closed",
-        "_encode",
-        "_frame",
-        "_framed_up_to",
-        "_high",
-        "_kept",
-        "_low",
-        "_max_message",
-        "_next",
-        "_passing",
-        "_poll_for",
-        "_reader",
-        "_ready",
-        "_receiving",
-        "_recv",
-        "_send",
-        "_sending",
-        "_set_timeout",
-        "_small",
-        "_state",
-        "_stream",
-        "_take",
-        "_url",
-        "identity",
+        "__weakref__", "_ahead", "_closed", "_encode", "_frame", "_framed_up_to", "_high", "_kept", "_low",
+        "_max_message", "_next", "_passing", "_poll_for", "_reader", "_ready", "_receiving", "_recv", "_send",
+        "_sending", "_set_timeout", "_small", "_state", "_stream", "_take", "_url", "identity",
     )  # fmt: skip
 
     def __init__(
