@@ -105,6 +105,7 @@ class Program:
             stdout=subprocess.PIPE,
             stderr=options.pop("stderr", None),
             text=True,
+            process_group=0,
             env={**os.environ, **(environment or {})},
             **options,
         )
@@ -178,9 +179,9 @@ class Program:
         return code
 
     def close(self) -> None:
-        """End it and let go of its descriptors."""
+        """End it with all that it started, and let go of its descriptors."""
         with contextlib.suppress(ProcessLookupError):
-            self.process.kill()
+            os.killpg(self.pid, signal.SIGKILL)
         self.process.wait()
         self._listener.join(PATIENCE)
         for stream in (self.process.stdin, self.process.stdout, self.process.stderr):

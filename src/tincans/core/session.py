@@ -47,7 +47,7 @@ class Session:
         id = request.id
         if id and (id < 0 or id & 1 == self._parity or id in self.running):
             raise ProtocolError(f"The other side opened a call with id {id}, which is not its to open.")
-        if len(self.running) >= MAX_OPEN or len(self.outlets) >= MAX_OPEN:
+        if len(self.running) + len(self.outlets) >= MAX_OPEN:
             raise ProtocolError(f"The other side has more than {MAX_OPEN} calls or streams open at once.")
 
     def everything_open(self) -> tuple[list[Any], list[Any], list[Any], list[Any]]:

@@ -59,30 +59,30 @@ def call(
     session = link.session
     calls = session.calls
     id = session.new_id()
+    operation = operation or name
     request = Request(id, name, args, kwargs or None, timeout if wait_there else 0, key)
-    calls[id] = waiter = Waiter(operation or name)
     deadline = None if timeout is None else time.monotonic() + timeout
     try:
         # Alone on the link, nobody else's messages are expected: then sending and receiving need no more than this.
         if timeout is None:
             link.mind()
-        if len(calls) == 1 and link.direct and not session.inlets and link.reading.acquire(False):
+        if not calls and link.direct and not session.inlets and link.reading.acquire(False):
             try:
-                message = link.exchange(request, timeout)
+                got = link.exchange(request, timeout, operation)
             finally:
                 link.pass_on()
-            if message is not None:
-                del calls[id]
+            if type(got) is Reply:
                 if not reading.types:
-                    return link.read_any(message.value, message)
-                return result_of(link, message, name, waiter.operation, timeout, reading)
+                    return link.read_any(got.value, got)
+                return result_of(link, got, name, operation, timeout, reading)
+            waiter: Waiter = got
         else:
+            calls[id] = waiter = Waiter(operation)
             link.send(request, timeout=timeout)
     except WaitTimeoutError:
         calls.pop(id, None)
         raise CallTimeoutError(
-            f"{waiter.operation}: the other end took no request for {timeout:g} s; nothing was sent.",
-            operation=waiter.operation,
+            f"{operation}: the other end took no request for {timeout:g} s; nothing was sent.", operation=operation
         ) from None
     except BaseException as error:
         calls.pop(id, None)
@@ -95,10 +95,10 @@ def call(
         give_up(link, id)
         raise
     if not answered and not (waiter.done or crossed(link, id, waiter)):
-        raise timed_out(waiter.operation, timeout)
+        raise timed_out(operation, timeout)
     if waiter.error is not None:
         raise waiter.error
-    return result_of(link, waiter.message, name, waiter.operation, timeout, reading)
+    return result_of(link, waiter.message, name, operation, timeout, reading)
 
 
 def start(

@@ -12,7 +12,7 @@ Rules of this file
 from __future__ import annotations
 
 import contextvars
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from time import monotonic
 from typing import Any
 
@@ -148,11 +148,10 @@ class Executor:
         self.set_up_at = 0.0
         """Until then (time.monotonic) an unknown name may still be exposed."""
         self.active: set[int] = set()
-        """Requests (by identity) that a function of ours works on."""
+        """Notifications and async calls (by identity) that a function of ours works on; others are in `running`."""
 
     def execute(self, link: Link, request: Request[Any]) -> None:
         """Run one request and answer it; never raises."""
-        id = request.id
         try:
             name = request.name
             if name[:1] == "$" and name.startswith(CALL_BACK):
@@ -162,8 +161,6 @@ class Executor:
             args, kwargs = exposed.arguments(link.wire, request, link.references)
             if request.key is not None and not self.is_first(link, request):
                 return
-            if id:
-                link.session.running[id] = UNCANCELLABLE
             self._run(link, request, exposed, args, kwargs)
         except Exception as error:
             self._fail(link, request, error)
@@ -190,23 +187,33 @@ class Executor:
             link.owner.execute(link, request)
 
     def _run(self, link: Link, request: Request[Any], exposed: Exposed, args: Any, kwargs: Any) -> None:
+        number, running = request.id, link.session.running
+        if number:
+            running[number] = UNCANCELLABLE
+        else:
+            self.active.add(id(request))
         if exposed.slow:
             link.hand_over()
         began = monotonic()
         calling_now.set((link, request))
-        self.active.add(id(request))
         try:
             result = exposed.function(*args, **kwargs) if kwargs else exposed.function(*args)
         finally:
-            self.active.discard(id(request))
+            if not number:
+                self.active.discard(id(request))
         if not exposed.slow and monotonic() - began > SLOW:
             exposed.slow = True
-        if type(result) in PLAIN_RESULTS and request.key is None:
-            number = request.id
-            if number and link.session.running.pop(number, None) is not None:
+        if number and type(result) in PLAIN_RESULTS and request.key is None:
+            if running.pop(number, None) is not None:
                 link.reply(Reply(number, result), timeout=ANSWER_TIMEOUT)
             return
         self._answer(link, request, result)
+
+    def is_busy(self, links: Iterable[Link]) -> bool:
+        """Whether a function is still running for somebody."""
+        if self.active:
+            return True
+        return any(isinstance(task, Running) for link in links for task in list(link.session.running.values()))
 
     def _answer(self, link: Link, request: Request[Any], result: Any) -> None:
         id = request.id

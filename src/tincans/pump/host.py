@@ -221,7 +221,8 @@ class Host:
 
     def is_draining(self) -> bool:
         """Whether functions still run or answers are still on their way out."""
-        return bool(self.executor.active or any(link.has_unsent() for link in list(self.links)))
+        links = list(self.links)
+        return self.executor.is_busy(links) or any(link.has_unsent() for link in links)
 
     def end(self) -> None:
         """Close the hub and every link."""

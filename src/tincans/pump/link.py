@@ -113,24 +113,31 @@ class Link(Sending):
 
     # -- sending and receiving in one ------------------------------------------------------------------------
 
-    def exchange(self, request: Request[Any], timeout: float | None) -> Any | None:
+    def exchange(self, request: Request[Any], timeout: float | None, operation: str) -> Any:
         """Send a request and receive its answer, when nobody else needs the link meanwhile: the shortest way.
 
-        None: it was sent, but something else came first; the caller waits on.
+        A Waiter instead of the Reply: it was sent, but is not answered yet, and the caller waits on.
         """
+        if self.dropped:
+            self.say_dropped()
         self.send_parts(self.wire.encode(request, self.references), timeout=timeout)
+        waiter: Waiter | None = None
         try:
             parts = self.connection.receive(timeout=timeout)
-            if parts is None:
-                return None
-            message: Any = self.wire.decode(parts)
+            message: Any = None if parts is None else self.wire.decode(parts)
             if type(message) is Reply and message.id == request.id and not message.stream:
                 self.heard += 1
                 return message
-            self._handle(message)
+            # Only now does anybody else have to know of this call: before its answer can be handed to us.
+            self.session.calls[request.id] = waiter = Waiter(operation)
+            if message is not None:
+                self._handle(message)
         except TincansError as error:
             self.lost(error)
-        return None
+            waiter = waiter or Waiter(operation)
+            if not waiter.done:
+                waiter.fail(self.gone("unknown", operation))
+        return waiter
 
     # -- receiving: waiting for one thing ----------------------------------------------------------------------
 
@@ -257,6 +264,7 @@ class Link(Sending):
         connection, decode = self.connection, self.wire.decode
         while True:
             try:
+                self.more_here = False  # before the look at what is corked: `reply` does these in the other order
                 if self._corked and not connection.pending():
                     self.uncork()
                 parts = connection.receive(timeout=linger)

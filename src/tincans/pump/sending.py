@@ -143,8 +143,8 @@ class Sending:
         parts = self.wire.encode(message, self.references)
         if self.more_here and len(parts) == 1 and len(parts[0]) < CORK_BYTES:
             self._corked.append(parts)
-            if len(self._corked) >= CORK_MESSAGES:
-                self.uncork()
+            if not self.more_here or len(self._corked) >= CORK_MESSAGES:
+                self.uncork()  # the reader waits for something new by now, or there are enough
         else:
             self.send_parts(parts, timeout=timeout)
         if self.turns is not None:
