@@ -12,7 +12,7 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11 python;
 # A change to any of these installs again; a change to a Python file needs no install.
 BUILD_FILES := pyproject.toml $(wildcard setup.py src/tincans/_speed/*.c src/tincans/_speed/*.h)
 
-.PHONY: help demo test lint format fuzz ring clean
+.PHONY: help demo test lint format table bench fuzz ring clean
 .DELETE_ON_ERROR:
 
 help:
@@ -20,6 +20,8 @@ help:
 	@echo "make test     all tests            (make test ARGS='-k pipe' for some)"
 	@echo "make lint     ruff, mypy --strict, import-linter"
 	@echo "make format   let ruff format the code"
+	@echo "make table    the tables of methods in README.md and docs/choose.md, from the facts"
+	@echo "make bench    speed side by side with what else one could take (nothing else should run meanwhile)"
 	@echo "make fuzz     a million mutated frames into every parser (COUNT=... for another number)"
 	@echo "make ring     the proofs of the C ring: sanitizers, hostile states, kills, models"
 	@echo "make clean    remove .venv and what builds and tools left"
@@ -42,6 +44,12 @@ table: $(VENV)/installed-test
 format: $(VENV)/installed-dev
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
+
+table: $(VENV)/installed-test
+	$(BIN)/python docs/table.py
+
+bench: $(VENV)/installed-test
+	$(BIN)/python -m tincans.bench $(ARGS)
 
 fuzz: $(VENV)/installed-test
 	$(BIN)/python tests/fuzz/framing.py $(COUNT)

@@ -14,11 +14,10 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import perf_counter_ns
-from typing import Any
 
 from tincans.bench.contestants import Call, Contestant
 
@@ -50,19 +49,18 @@ def is_here(contestant: Contestant) -> bool:
 
 
 @contextlib.contextmanager
-def running(contestant: Contestant) -> Iterator[Call]:
-    """Its serving program, started, and the call to it."""
+def child(arguments: Sequence[str]) -> Iterator[Path]:
+    """`python -m ARGUMENTS PLACE`, started and ready; its PLACE, a fresh directory."""
     with tempfile.TemporaryDirectory(prefix="tincans-bench-") as directory:
-        command = [sys.executable, "-m", "tincans.bench.contestants", contestant.name, directory]
+        command = [sys.executable, "-m", *arguments, directory]
         with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as program:
+            assert program.stdin is not None
+            assert program.stdout is not None
             try:
-                assert program.stdout is not None
                 if program.stdout.readline().strip() != "ready":
-                    raise RuntimeError(f"The program of {contestant.name} did not start.")
-                with contestant.connect(Path(directory)) as call:
-                    yield call
+                    raise RuntimeError(f"The program {' '.join(arguments)} did not start.")
+                yield Path(directory)
             finally:
-                assert program.stdin is not None
                 program.stdin.close()
                 try:
                     program.wait(5)
@@ -70,12 +68,24 @@ def running(contestant: Contestant) -> Iterator[Call]:
                     program.kill()
 
 
-def times_of(function: Callable[[], Any], count: int) -> list[int]:
-    """Nanoseconds of `count` calls, sorted."""
+def served(contestant: Contestant) -> contextlib.AbstractContextManager[Path]:
+    """A contestant's serving program."""
+    return child(["tincans.bench.contestants", contestant.name])
+
+
+@contextlib.contextmanager
+def running(contestant: Contestant) -> Iterator[Call]:
+    """Its serving program, started, and the call to it."""
+    with served(contestant) as place, contestant.connect(place) as call:
+        yield call
+
+
+def times_of(call: Call, count: int) -> list[int]:
+    """Nanoseconds of `count` calls of two ints, sorted."""
     times = []
     for _ in range(count):
         began = perf_counter_ns()
-        function()
+        call(2, 5)
         times.append(perf_counter_ns() - began)
     return sorted(times)
 
@@ -90,7 +100,7 @@ def call_latency(contestants: Sequence[Contestant], *, rounds: int = 10, calls: 
                 assert call(2, 5) is not None
                 for _ in range(WARM_UP):
                     call(2, 5)
-                times = times_of(lambda call=call: call(2, 5), calls)  # type: ignore[misc]
+                times = times_of(call, calls)
                 figures[name].medians.append(times[calls // 2] / 1000)
                 figures[name].p99s.append(times[calls * 99 // 100] / 1000)
     return figures

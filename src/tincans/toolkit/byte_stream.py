@@ -60,7 +60,7 @@ class Stream(Protocol):
     def close(self) -> None: ...
 
 
-LOOK: Final = 50e-6
+LOOK: Final = 100e-6
 """Seconds to look for bytes before sleeping, as long as it pays: about what sleeping and waking cost."""
 
 

@@ -21,7 +21,7 @@ from tincans.toolkit.ring_rendezvous import Undecided, connect_ring
 
 OPTIONS: Final = {
     **unix_socket.OPTIONS,
-    "spin": Option(float, 50.0, "microseconds that a receiver looks before it sleeps; 0 saves processor time"),
+    "spin": Option(float, 100.0, "microseconds that a receiver looks before it sleeps; 0 saves processor time"),
 }
 
 

@@ -48,7 +48,7 @@ FACTS = Facts(
 
 OPTIONS: Mapping[str, Option] = {
     "max_message": Option(int, 1024**3, "largest message in bytes"),
-    "spin": Option(float, 50.0, "microseconds that a receiver looks before it sleeps; 0 saves processor time"),
+    "spin": Option(float, 100.0, "microseconds that a receiver looks before it sleeps; 0 saves processor time"),
 }
 
 _RECORD = re.compile(rb"\ntincan1 ([0-9a-f]{32}) ([0-9]{10})\n")
