@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct, field
@@ -115,14 +116,7 @@ def start(
     """Send a call and return its Future at once. The deadline is kept by a timer."""
     id = link.session.new_id()
     operation = operation or name
-
-    def read(message: Any) -> Any:
-        return result_of(link, message, name, operation, timeout, reading)
-
-    from tincans.pump.future import CallFuture  # costs a tenth of the whole import; only started calls need it
-
-    future = CallFuture(operation, read, link.wait, link.attend)
-    future.on_cancel = lambda: _ignored(give_up(link, id))
+    future = _future_class()(link, id, operation, name, timeout, reading)
     link.session.calls[id] = future.waiter
     request = Request(id, name, args, kwargs or None, timeout, key)
     now = time.monotonic()
@@ -136,8 +130,17 @@ def start(
         raise
     if timeout is not None:
         link.deadlines.add(now + timeout, id)
-    link.attend()
+    if not link.background:
+        link.attend()
     return future
+
+
+@cache
+def _future_class() -> type[CallFuture]:
+    """Imported by the first started call: the standard class it extends costs a tenth of the whole import."""
+    from tincans.pump.future import CallFuture
+
+    return CallFuture
 
 
 def give_up(link: Link, id: int) -> bool:
@@ -149,10 +152,6 @@ def give_up(link: Link, id: int) -> bool:
         return False
     link.post(Cancel(id))
     return True
-
-
-def _ignored(result: object) -> None:
-    """For callbacks whose result nobody wants."""
 
 
 def crossed(link: Link, id: int, waiter: Waiter) -> bool:

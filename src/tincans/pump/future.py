@@ -10,11 +10,15 @@ from __future__ import annotations
 
 import concurrent.futures
 import threading
-from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from tincans.core.messages import Reply
 from tincans.errors import CallCancelledError
+from tincans.pump.calling import Reading, give_up, result_of
 from tincans.pump.waiter import Waiter
+
+if TYPE_CHECKING:
+    from tincans.pump.link import Link
 
 _FULL_STATE = frozenset({"_condition", "_state", "_result", "_exception", "_waiters", "_done_callbacks"})
 
@@ -26,21 +30,13 @@ class CallFuture(concurrent.futures.Future):  # type: ignore[type-arg]  # generi
     (callbacks, `as_completed`, `wait`, `asyncio.wrap_future`).
     """
 
-    def __init__(
-        self,
-        operation: str,
-        read: Callable[[Any], Any],
-        wait: Callable[[Waiter, float | None], bool],
-        attend: Callable[[], None],
-    ) -> None:
+    def __init__(self, link: Link, id: int, operation: str, name: str, timeout: float | None, reading: Reading) -> None:
         self.waiter = _FutureWaiter(operation, self)
-        self._read = read
-        self._wait = wait
-        self._attend = attend
-        self._lock: Any = _futures_lock
+        self._link = link
+        self._id = id
+        self._read = (name, operation, timeout, reading)
         self._value: Any = None
         self._failed: BaseException | None = None
-        self.on_cancel: Callable[[], None] = _nothing
 
     def __getattr__(self, name: str) -> Any:
         if name not in _FULL_STATE:
@@ -50,7 +46,7 @@ class CallFuture(concurrent.futures.Future):  # type: ignore[type-arg]  # generi
                 super().__init__()
                 if self.waiter.done:
                     self._publish()
-        self._attend()
+        self._link.attend()
         return self.__dict__[name]
 
     def _publish(self) -> None:
@@ -63,7 +59,10 @@ class CallFuture(concurrent.futures.Future):  # type: ignore[type-arg]  # generi
         """The answer came, or never will."""
         if error is None:
             try:
-                self._value = self._read(message)
+                if type(message) is Reply and not message.stream and not self._read[3].types:
+                    self._value = self._link.read_any(message.value, message)
+                else:
+                    self._value = result_of(self._link, message, *self._read)
             except Exception as failure:
                 error = failure
         self._failed = error
@@ -77,21 +76,21 @@ class CallFuture(concurrent.futures.Future):  # type: ignore[type-arg]  # generi
         return self.waiter.done
 
     def result(self, timeout: float | None = None) -> Any:
-        if not self.waiter.done and not self._wait(self.waiter, timeout):
+        if not self.waiter.done and not self._link.wait(self.waiter, timeout):
             raise TimeoutError(f"{self.waiter.operation} has no answer yet")
         if self._failed is not None:
             raise self._failed
         return self._value
 
     def exception(self, timeout: float | None = None) -> BaseException | None:
-        if not self.waiter.done and not self._wait(self.waiter, timeout):
+        if not self.waiter.done and not self._link.wait(self.waiter, timeout):
             raise TimeoutError(f"{self.waiter.operation} has no answer yet")
         return self._failed
 
     def cancel(self) -> bool:
         if self.waiter.done:
             return False
-        self.on_cancel()
+        give_up(self._link, self._id)
         self.waiter.fail(CallCancelledError(f"{self.waiter.operation} was cancelled", operation=self.waiter.operation))
         return True
 
@@ -119,7 +118,3 @@ class _FutureWaiter(Waiter):
 
 
 _futures_lock = threading.Lock()
-
-
-def _nothing() -> None:
-    pass

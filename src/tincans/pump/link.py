@@ -176,6 +176,10 @@ class Link(Sending):
                 if parts is None:
                     return
                 self._handle(self.wire.decode(parts))
+                while waiter.done and self.connection.pending():  # what has come along is handed on while we are at it
+                    if (parts := receive(timeout=0)) is None:
+                        break
+                    self._handle(self.wire.decode(parts))
             except TincansError as error:
                 self.lost(error)
                 if not waiter.done:
@@ -364,6 +368,10 @@ class Link(Sending):
         kind = type(message)
         if not self.greeted:
             self.owner.greet(self, message)
+        elif kind is Reply and not message.stream and self.turns is None:
+            waiter = self.session.calls.pop(message.id, None)
+            if waiter is not None:
+                waiter.deliver(message)
         elif kind is Request:
             if self.turns is not None:
                 self.turns.admit(message)
