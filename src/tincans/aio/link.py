@@ -305,6 +305,9 @@ class AsyncLink(Link):
 
     # -- waiting -----------------------------------------------------------------------------------------------------
 
+    def is_awaited(self) -> bool:
+        return bool(self.session.calls or self.session.inlets)
+
     def new_inlet(self, id: int) -> AsyncIncoming:
         self.mind()
         return AsyncIncoming(self, id)

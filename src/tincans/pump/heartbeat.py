@@ -66,7 +66,7 @@ class Heartbeat:
                 link.lost(DisconnectedError(f"It was silent for {INTERVAL:g} s: stopped, overloaded, or cut off."))
         if link.dead is not None:
             return
-        if not (self._steady or link.session.calls or link.session.inlets):
+        if not (self._steady or link.is_awaited()):
             self._beating = False
             return
         self._asked, self._heard = True, link.heard

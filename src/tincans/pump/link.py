@@ -245,6 +245,10 @@ class Link(Sending):
         if self.dead is None:
             self.reactor.attend(self)
 
+    def is_awaited(self) -> bool:
+        """Whether anybody waits for something to come: a lone caller is in no table, but has the reading role."""
+        return bool(self.session.calls or self.session.inlets or self.reading.locked())
+
     def mind(self) -> None:
         """Something is awaited that may take for ever: notice when the other end falls silent."""
         if self.heartbeat is not None:

@@ -126,6 +126,7 @@ def register(name: str, urls: Sequence[str], functions_count: int | None = None)
     [('unix:example',)]
     >>> entry.close()
     """
+    services()  # what killed programs left in the list goes
     about = {"name": name, "urls": list(urls), "started": time.time(), "functions": functions_count}
     place = _private(runtime_directory() / "services")
     return Registration(name_lock.acquire(place / f"{os.getpid()}-{next(_counter)}", about))

@@ -1,0 +1,65 @@
+"""The whole test run: a runtime directory of its own, and the proof that nothing is left behind when it ends.
+
+Rules of this file
+- Programs that tests start inherit the directory, so that no other program on the machine is met by a test.
+- What is left (a file, a socket, a FIFO, a program, a thread that would hold up the end) fails the run, and is named.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import threading
+from pathlib import Path
+
+import psutil
+import pytest
+
+_SHARED_MEMORY = Path("/dev/shm")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Before anything is collected, for some names are made at import."""
+    config.stash[_PLACE] = place = Path(tempfile.mkdtemp(prefix="tincans-run-"))
+    config.stash[_SEGMENTS] = segments()
+    os.environ["TINCANS_RUNTIME_DIR"] = str(place)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """After the last test and the last fixture."""
+    place = session.config.stash[_PLACE]
+    left = left_behind(place) + sorted(segments() - session.config.stash[_SEGMENTS])
+    if left and not session.shouldfail and not session.shouldstop:
+        print("\nLeft behind by the tests:", *left, sep="\n    ")
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """The directory goes, whatever became of the run."""
+    shutil.rmtree(config.stash[_PLACE], ignore_errors=True)
+
+
+def left_behind(place: Path) -> list[str]:
+    """Files in the runtime directory, programs we started, and threads that an exit would wait for."""
+    files = [f"the file {path}" for path in place.rglob("*") if not path.is_dir()]
+    programs = [
+        f"the program {child.pid}: {' '.join(child.cmdline())}"
+        for child in psutil.Process().children(recursive=True)
+        if child.status() != psutil.STATUS_ZOMBIE
+    ]
+    threads = [
+        f"the thread {thread.name}"
+        for thread in threading.enumerate()
+        if not thread.daemon and thread is not threading.main_thread()
+    ]
+    return files + programs + threads
+
+
+def segments() -> set[str]:
+    """Shared memory of ours that has a name."""
+    return {str(path) for path in _SHARED_MEMORY.glob("*tincan*")} if _SHARED_MEMORY.is_dir() else set()
+
+
+_PLACE = pytest.StashKey[Path]()
+_SEGMENTS = pytest.StashKey[set[str]]()
