@@ -38,9 +38,6 @@ lint: $(VENV)/installed-dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 
-table: $(VENV)/installed-test
-	$(BIN)/python docs/table.py
-
 format: $(VENV)/installed-dev
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix

@@ -29,7 +29,7 @@ def short_table() -> str:
 def mark(facts: Facts, verb: str) -> str:
     """native, hub, or a dash."""
     verdict = facts.verdict(verb)  # type: ignore[arg-type]
-    return "–" if isinstance(verdict, No) else verdict.by
+    return "-" if isinstance(verdict, No) else verdict.by
 
 
 def ordered() -> list[tuple[str, Facts]]:
@@ -46,7 +46,7 @@ def long_table() -> str:
 def section(name: str, facts: Facts) -> str:
     """All that one method says of itself."""
     rows = [
-        ("verbs", ", ".join(f"{v} ({mark(facts, v)})" for v in VERBS if mark(facts, v) != "–")),
+        ("verbs", ", ".join(f"{v} ({mark(facts, v)})" for v in VERBS if mark(facts, v) != "-")),
         ("order", facts.order),
         ("delivery", facts.delivery),
         ("survives", facts.survives),

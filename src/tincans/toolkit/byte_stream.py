@@ -460,7 +460,6 @@ def looking_for(stream: Stream) -> Callable[[float], bytes | None] | None:
     """
     if not isinstance(stream, socket.socket) or why_not():
         return None
-    from tincans._speed._ring import Patience, receive_ready
+    from tincans._speed.looking import looker
 
-    descriptor, patience = stream.fileno(), Patience(LOOK)
-    return lambda timeout: receive_ready(descriptor, RECEIVE_AT_MOST, patience, timeout)
+    return looker(stream.fileno(), RECEIVE_AT_MOST, LOOK)

@@ -14,7 +14,7 @@ import socket
 from collections.abc import Callable
 from typing import Any
 
-from tincans import _speed
+from tincans._speed import why_not
 from tincans.contracts import Buffer, Connection, Parts
 from tincans.errors import ClosedError, DisconnectedError, TincansError, WaitTimeoutError
 from tincans.toolkit.byte_stream import ByteStream
@@ -30,12 +30,12 @@ def connect_ring(
     stream: socket.socket, make: MakeStream, *, spin: float, max_message: int, timeout: float
 ) -> Connection:
     """Offer a ring; the connection, through it or over the socket as the other side can."""
-    if _speed.why_not():
+    if why_not():
         return make(stream)
-    from tincans._speed import ring as rings
+    from tincans._speed.ring import offer
     from tincans.toolkit.ring_connection import RingConnection
 
-    ring = rings.offer(stream, max_message=max_message, spin=spin, timeout=timeout)
+    ring = offer(stream, max_message=max_message, spin=spin, timeout=timeout)
     try:
         answer = _answer(stream, timeout)
     except BaseException:
@@ -115,14 +115,14 @@ class Undecided:
 
     def _answer_offer(self) -> Connection | None:
         """Join the ring that is offered, or say no. An offer that lies ends the connection."""
-        if _speed.why_not():
+        if why_not():
             self._refuse()
             return None
-        from tincans._speed import ring as rings
+        from tincans._speed.ring import accept
         from tincans.toolkit.ring_connection import RingConnection
 
         limit = self.max_message
-        ring = rings.accept(self._socket, max_message=limit, spin=self._spin, timeout=OFFER_TIMEOUT)
+        ring = accept(self._socket, max_message=limit, spin=self._spin, timeout=OFFER_TIMEOUT)
         try:
             self._socket.send(YES, socket.MSG_DONTWAIT)
             self._socket.settimeout(None)

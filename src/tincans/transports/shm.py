@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from tincans import _speed
+from tincans._speed import why_not
 from tincans.contracts import Board, Connection, Framing, Listener, Transport
 from tincans.core.address import Address, Option
 from tincans.errors import AddressError, UnsupportedError
@@ -51,7 +51,7 @@ class SharedMemoryTransport:
 
 
 def _need_core(address: Address) -> None:
-    reason = _speed.why_not()
+    reason = why_not()
     if reason:
         raise UnsupportedError(
             f"shm needs the C core, and {reason}. Use a bare name: it does without.", url=str(address)
