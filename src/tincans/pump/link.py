@@ -195,8 +195,12 @@ class Link(Sending):
             # Between our look and now the reader left: it may not have seen us, so look again ourselves.
             self._unpark(waiter)
             return True
+        began = time.monotonic()
         waiter.sleep(left)
         self._unpark(waiter)
+        leaving = waiter.done or (left is not None and time.monotonic() - began >= left)
+        if leaving and self._parked and not self.reading.locked():
+            self._nudge_next()  # we leave without reading: the nudge that may have been ours is for the next then
         return left is None or waiter.done or left > 0
 
     def _unpark(self, waiter: Waiter) -> None:
