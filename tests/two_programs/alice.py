@@ -14,10 +14,10 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import tincans
-import tincans.aio
 from tincans.conformance.service import Alice, expose_all
 from tincans.errors import DisconnectedError
 
@@ -68,6 +68,11 @@ class Mortal(Alice):
         for link in list(self.server._host.links):
             link.lost(DisconnectedError("cut by the test"))
 
+    def open(self) -> list[int]:
+        """How many other calls of this caller wait for their answer here, and how many streams go to it."""
+        session = tincans.caller()._link.session
+        return [len(session.running) - 1, len(session.outlets)]
+
     def links(self) -> int:
         """How many are connected."""
         return len(self.server._host.links)
@@ -78,8 +83,7 @@ class Mortal(Alice):
 
     def memory(self) -> int:
         """Her resident memory in bytes."""
-        with open("/proc/self/statm") as statm:  # noqa: PTH123
-            return int(statm.read().split()[1]) * os.sysconf("SC_PAGESIZE")
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE")
 
     def threads(self) -> int:
         """How many threads she has."""
@@ -124,6 +128,8 @@ def serve(urls: list[str], given: dict[str, Any]) -> None:
 
 async def serve_on_loop(urls: list[str], given: dict[str, Any]) -> None:
     """The async face."""
+    import tincans.aio
+
     server = await tincans.aio.serve(*urls, **given)
     offer(server)
     await server.run()

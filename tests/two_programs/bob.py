@@ -16,7 +16,6 @@ import time
 from typing import Any
 
 import tincans
-from tincans.conformance import faces
 
 _saying = threading.Lock()
 
@@ -32,7 +31,11 @@ class Bob:
 
     def __init__(self, face: str) -> None:
         self.face = face
-        self.loop = faces.Loop() if face == "aio" else None
+        self.loop: Any = None
+        if face == "aio":
+            from tincans.conformance import faces
+
+            self.loop = faces.Loop()
         self.peer: Any = None
         self.notes: Any = None
         self.jobs: list[Any] = []
@@ -42,7 +45,12 @@ class Bob:
     def connect(self, url: str, timeout: float = 5.0) -> None:
         """Make Alice the one he talks to."""
         options = {"timeout": timeout}
-        self.peer = faces.connect(self.loop, url, **options) if self.loop else tincans.connect(url, **options)
+        if self.loop is None:
+            self.peer = tincans.connect(url, **options)
+        else:
+            from tincans.conformance import faces
+
+            self.peer = faces.connect(self.loop, url, **options)
 
     def call(self, name: str, *arguments: Any) -> Any:
         return self.peer.call(name, *arguments)
@@ -115,11 +123,6 @@ class Bob:
 
     def unlock(self, name: str) -> None:
         self.locks.pop(name).release()
-
-    def waiting(self) -> list[int]:
-        """How many answers he waits for, and how many streams he listens to."""
-        session = self.peer._channel._link.session if self.loop is None else self.peer._inner._channel._link.session
-        return [len(session.calls), len(session.inlets)]
 
     def beat(self, interval: float) -> None:
         """From now on, ask a silent Alice so often whether she is there."""

@@ -22,6 +22,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import tincans
 from tincans.conformance.plugin import fresh
 
 HERE = Path(__file__).parent
@@ -227,6 +228,8 @@ class Stage:
         return alice, bob, bob.ask("call", "pid")
 
     def close(self) -> None:
-        """End everything."""
+        """End everything, the hard way; then one clean start and stop, which must never be blocked, tidies up."""
         for program in self.programs:
             program.close()
+        if self.programs and not self.is_stdio:
+            tincans.serve(self.url).close()

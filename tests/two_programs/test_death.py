@@ -49,7 +49,7 @@ def wait_for_everything(bob: Program) -> list[Order]:
         bob.do("lock", "held"),
     ]
     bob.said("streaming")
-    until(lambda: bob.ask("waiting") == [4, 4])
+    until(lambda: bob.ask("call", "open") == [4, 4])
     return orders
 
 
@@ -89,7 +89,7 @@ def test_killing_the_server_wakes_every_waiter_within_100_ms(method: str, face: 
 def test_a_call_that_was_in_flight_when_the_server_died_has_an_unknown_outcome(stage: Stage) -> None:
     _alice, bob, pid = stage.pair()
     order = bob.do("call", "sleep", 600)
-    until(lambda: bob.ask("waiting") == [1, 0])
+    until(lambda: bob.ask("call", "open") == [1, 0])
     os.kill(pid, signal.SIGKILL)
     assert order.wait()["outcome"] == "unknown"
 
@@ -128,7 +128,7 @@ def test_a_subscription_iterated_again_is_subscribed_again_and_marks_the_gap(sta
     alice, bob, _pid = stage.pair()
     assert alice is not None
     order = bob.do("subscribe", "news")
-    until(lambda: bob.ask("waiting") == [0, 1])
+    until(lambda: bob.ask("call", "open") == [0, 1])
     alice.kill()
     assert order.wait()["error"] == "DisconnectedError"
     alice.ended()

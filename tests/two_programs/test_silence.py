@@ -30,7 +30,7 @@ def test_a_wait_without_end_notices_a_silent_server(stage: Stage, wait: str) -> 
     bob.ask("beat", INTERVAL)
     bob.ask("lock", "held")
     order = bob.do(wait, "held")
-    until(lambda: bob.ask("waiting") in ([1, 0], [0, 1]))
+    until(lambda: bob.ask("call", "open") in ([1, 0], [0, 1]))
     stop(pid)
     stopped = time.monotonic()
     report = order.wait()
@@ -48,7 +48,7 @@ def test_a_server_that_answers_is_never_called_silent(stage: Stage) -> None:
     _alice, bob, _pid = stage.pair()
     bob.ask("beat", 0.05)
     order = bob.do("subscribe", "news")
-    until(lambda: bob.ask("waiting") == [0, 1])
+    until(lambda: bob.ask("call", "open") == [0, 1])
     quiet_until = time.monotonic() + 1.0
     until(lambda: time.monotonic() > quiet_until or order.is_done)
     assert not order.is_done
@@ -62,7 +62,7 @@ def test_a_client_that_was_stopped_itself_blames_nobody(stage: Stage) -> None:
     _alice, bob, _pid = stage.pair()
     bob.ask("beat", 0.1)
     order = bob.do("subscribe", "news")
-    until(lambda: bob.ask("waiting") == [0, 1])
+    until(lambda: bob.ask("call", "open") == [0, 1])
     stop(bob.pid)
     over = time.monotonic() + 0.5
     until(lambda: time.monotonic() > over)
