@@ -162,6 +162,7 @@ class Executor:
             if request.key is not None and not self.is_first(link, request):
                 return
             self._run(link, request, exposed, args, kwargs)
+            calling_now.set(None)  # an idle thread must not keep the memory of a large argument
         except Exception as error:
             self._fail(link, request, error)
 

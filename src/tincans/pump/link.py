@@ -274,8 +274,11 @@ class Link(Sending):
     def _read_on(self, linger: float) -> None:
         """Receive and handle until nothing comes for `linger` seconds, or somebody else has the reading role."""
         connection, decode = self.connection, self.wire.decode
+        parts: list[Buffer] | None
+        message: Any
         while True:
             try:
+                parts = message = None  # a waiting thread must not keep the memory of the last request
                 self.more_here = False  # before the look at what is corked: `reply` does these in the other order
                 if self._corked and not connection.pending():
                     self.uncork()
@@ -284,7 +287,7 @@ class Link(Sending):
                     self.pass_on()
                     self._rearm()
                     return
-                message: Any = decode(parts)
+                message = decode(parts)
                 if type(message) is not Request or message.name[:1] == "$" or not self.direct:
                     self._handle(message)
                     continue

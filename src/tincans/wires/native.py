@@ -198,14 +198,24 @@ def _read_rich(body: Any, buffers: Any, references: References | None, convert: 
     return convert(_rebuilt(body, again))
 
 
-def _rebuilt(body: Any, up: Rebuilding) -> Any:
-    def extend(code: int, data: memoryview) -> Any:
+class _Extension:
+    """Rebuilds rich values. Not a nested function: that would be in a cycle with itself, and keep large buffers."""
+
+    __slots__ = ("_up",)
+
+    def __init__(self, up: Rebuilding) -> None:
+        self._up = up
+
+    def __call__(self, code: int, data: memoryview) -> Any:
+        up = self._up
         up.enter()
-        value = up.rebuild(code, msgspec.msgpack.decode(data, ext_hook=extend))
+        value = up.rebuild(code, msgspec.msgpack.decode(data, ext_hook=self))
         up.depth -= 1
         return value
 
-    return msgspec.msgpack.decode(_NO_NAMES if body is None else body, ext_hook=extend)
+
+def _rebuilt(body: Any, up: Rebuilding) -> Any:
+    return msgspec.msgpack.decode(_NO_NAMES if body is None else body, ext_hook=_Extension(up))
 
 
 WIRE = NativeWire()
