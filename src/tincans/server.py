@@ -29,6 +29,10 @@ if TYPE_CHECKING:
     from tincans.toolkit.keep import Keep
 
 
+SLEEP = 3600.0 if hasattr(signal, "set_wakeup_fd") else 0.5
+"""Seconds that `run` sleeps at a time."""
+
+
 class Server:
     """A program that others can reach. `serve` makes it; it listens from the start.
 
@@ -41,6 +45,10 @@ class Server:
         board = hub_board(LocalAsker(host.hub, self), Board())
         self._words = Words(lambda: board, Facts("the serving program's own hub"), "this server", None)
         self._followers: list[Follower] = []
+        self._ending = False
+        self._asleep = threading.Lock()  # `run` sleeps on it: a signal handler may release it at any moment
+        self._asleep.acquire()
+        host.on_last_door = self._end_run
         host.dispatcher.reserve("$describe", self.describe)
         opened: list[str] = []
         try:
@@ -140,13 +148,12 @@ class Server:
         """Serve until SIGTERM, Ctrl-C or `close()`; then let running calls finish, say goodbye and return."""
         self._host.executor.set_up_at = 0.0
         if threading.current_thread() is not threading.main_thread():
-            self._host.closed.wait()
+            self._host.over.wait()
             return
-        stop = threading.Event()
-        before = signal.signal(signal.SIGTERM, lambda number, frame: stop.set())
+        before = signal.signal(signal.SIGTERM, lambda number, frame: self._end_run())
         try:
-            while not stop.is_set() and not self._host.closed.is_set():
-                stop.wait(0.5 if not hasattr(signal, "set_wakeup_fd") else 3600)
+            while not self._ending:
+                self._asleep.acquire(True, SLEEP)
         except KeyboardInterrupt:
             pass
         finally:
@@ -160,6 +167,15 @@ class Server:
         if self._registration is not None:
             self._registration.close()
         self._host.close(drain=drain)
+        self._end_run()
+
+    def _end_run(self) -> None:
+        """Let `run` return. Any thread, and a signal handler, may call it."""
+        self._ending = True
+        try:
+            self._asleep.release()
+        except RuntimeError:
+            pass  # it is awake
 
     def __enter__(self) -> Server:
         return self

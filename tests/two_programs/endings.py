@@ -82,8 +82,8 @@ def iterating(url: str) -> None:
     """In a subscription, until Ctrl-C."""
     alice = tincans.connect(url)
     notes = alice.subscribe("news")
-    say("ready")
     try:
+        say("ready")
         for _note in notes:
             pass
     except KeyboardInterrupt:

@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 import pytest
-from two_programs.programs import ALL_METHODS, FACES, HERE, METHODS, Program, Stage, method_id, until
+from two_programs.programs import ALL_METHODS, FACES, HERE, METHODS, STDIO, Program, Stage, method_id, state_of, until
 
 from tincans.toolkit.runtime_directory import runtime_directory
 
@@ -161,3 +161,15 @@ def test_forking_in_the_middle_of_calls_disturbs_neither_side(stage: Stage) -> N
     forked = program.said("forked")
     assert forked["children"] == [0] * 10
     assert forked["wrong"] == []
+
+
+@pytest.mark.parametrize("method", [STDIO], ids=method_id)
+@both_faces
+@pytest.mark.parametrize("running", ["nothing", "a call"])
+def test_a_child_ends_when_its_parent_is_killed(stage: Stage, running: str) -> None:
+    _none, bob, pid = stage.pair()
+    if running == "a call":
+        bob.do("start", "nap", 600)
+        until(lambda: bob.ask("call", "open") == [1, 0])
+    bob.kill()
+    until(lambda: state_of(pid) in ("Z", ""))

@@ -39,6 +39,7 @@ class AsyncHost(Host):
         self.background = LoopBackground(loop)
         self.ended = asyncio.Event()
         super().__init__(name=name, keep=keep, keys=keys)
+        self.on_last_door = lambda: self.background.run(self.finish())
 
     def make_executor(self) -> AsyncExecutor:
         return AsyncExecutor(self.dispatcher, self.background)
@@ -105,6 +106,7 @@ class DoorKeeper:
                     return
                 self._host.admit(self._door, connection)
         except ClosedError:
+            self._host.door_over(self)
             return
         except Exception as error:  # out of descriptors or memory: others may leave, so try again
             log.warning("Could not accept on %s: %s", self._door.listener.address, error)
@@ -116,6 +118,7 @@ class DoorKeeper:
             try:
                 connection = self._door.listener.accept(timeout=None)
             except ClosedError:
+                on_loop(self._host.loop, self._host.door_over, self)
                 return
             except Exception as error:
                 log.warning("Could not accept on %s: %s", self._door.listener.address, error)

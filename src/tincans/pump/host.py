@@ -73,7 +73,10 @@ class Host:
         self.strangers: dict[Link, Accepting] = {}
         self.refused = 0
         self.closed = threading.Event()
-        self.on_last_gone: Callable[[], None] | None = None
+        self.over = threading.Event()
+        """Set when everything is closed."""
+        self.on_last_door: Callable[[], object] = _nothing
+        """Called when the last listener has ended by itself: a child's only connection is over."""
         self._keys = dict(keys or {})
         self._lock = threading.Lock()
 
@@ -192,14 +195,13 @@ class Host:
             log.warning("Refused %s: %s", link.identity.address, error)
         self.links.pop(link, None)
         self.hub.gone(link)
-        if self.on_last_gone is not None and not self.links and not self.strangers:
-            self.on_last_gone()
 
     # -- the end -----------------------------------------------------------------------------------------------
 
     def close(self, *, drain: float = DRAIN_SECONDS) -> None:
         """Stop listening, say goodbye, let running functions finish within `drain` seconds, end all links."""
         if not self.begin_closing():
+            self.over.wait(drain)  # whoever closes it lets running functions finish
             return
         deadline = time.monotonic() + drain
         while self.is_draining() and time.monotonic() < deadline:
@@ -229,6 +231,19 @@ class Host:
         self.hub.close()
         for link in [*self.links, *self.strangers]:
             link.lost(ClosedError("The server was closed."))
+        self.over.set()
+
+    def door_over(self, keeper: Keeper) -> None:
+        """A listener has ended by itself."""
+        if keeper in self.doors and not self.closed.is_set():
+            self.doors.remove(keeper)
+            keeper.close()
+            if not self.doors:
+                self.on_last_door()
+
+
+def _nothing() -> None:
+    """Nobody minds."""
 
 
 class _Cutter:
@@ -267,6 +282,7 @@ class _DoorKeeper:
                     break
                 self.host.admit(self.door, connection)
         except ClosedError:
+            self.host.door_over(self)
             return
         except Exception as error:  # out of descriptors or memory: others may leave, so try again
             log.warning("Could not accept on %s: %s", self.door.listener.address, error)
@@ -285,6 +301,7 @@ class _DoorKeeper:
                 if connection is not None:
                     self.host.admit(self.door, connection)
             except ClosedError:
+                self.host.door_over(self)
                 return
             except Exception as error:
                 log.warning("Could not accept on %s: %s", self.door.listener.address, error)
