@@ -90,7 +90,7 @@ def __getattr__(name: str) -> Any:
     """`serve` and `Server` are loaded by those who serve: a program that only connects starts sooner."""
     if name not in ("Server", "serve"):
         raise AttributeError(f"module 'tincans' has no attribute {name!r}")
-    from tincans import server
+    import tincans.server as server
 
     globals().update(Server=server.Server, serve=server.serve)
     return globals()[name]

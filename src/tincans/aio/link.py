@@ -23,7 +23,8 @@ from tincans.aio.references import AsyncReferences
 from tincans.contracts import Buffer, Connection, Wire
 from tincans.core.messages import Message, Request
 from tincans.errors import ProtocolError, TincansError
-from tincans.pump.link import Link, Owner
+from tincans.pump.link import Link
+from tincans.pump.owner import Owner
 from tincans.pump.reactor import spawn
 from tincans.pump.waiter import Waiter
 from tincans.toolkit.descriptor_reader import useful_spin

@@ -162,6 +162,7 @@ def _end_wait(future: asyncio.Future[bool]) -> None:
 class Opening(Generic[T]):
     """Something that takes a while to come: `x = await opening`, or `async with opening as x:` to have it closed too.
 
+    >>> import contextlib
     >>> async def make() -> contextlib.AsyncExitStack:
     ...     return contextlib.AsyncExitStack()
     >>> async def main() -> None:

@@ -15,7 +15,6 @@ from time import perf_counter
 import tincans
 from tincans.bench.rounds import child
 
-
 WARM_UP = 2
 """Rounds not counted: the sealed memory that is used again is first touched in them (about five times the copy)."""
 

@@ -230,6 +230,7 @@ def test_an_idempotent_function_is_run_once_for_each_call(alice: Any, facts: Fac
 
 @needs("call")
 def test_the_functions_are_described_with_types_and_docs(alice: Any, facts: Facts) -> None:
+    assert alice.call.add(1, 1) == 2  # a program that has just begun to serve has said everything by then
     functions = {f["name"]: f for f in alice.describe()["functions"]}
     assert functions["add"]["signature"] == "add(a: int, b: int = 10) -> int"
     assert functions["add"]["summary"] == "Add two numbers."

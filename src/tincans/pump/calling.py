@@ -62,23 +62,23 @@ def call(
     id = session.new_id()
     operation = operation or name
     request = Request(id, name, args, kwargs or None, timeout if wait_there else 0, key)
+    calls[id] = waiter = Waiter(operation)
     deadline = None if timeout is None else time.monotonic() + timeout
     try:
         # Alone on the link, nobody else's messages are expected: then sending and receiving need no more than this.
         if timeout is None:
             link.mind()
-        if not calls and link.direct and not session.inlets and link.reading.acquire(False):
+        if len(calls) == 1 and link.direct and not session.inlets and link.reading.acquire(False):
             try:
-                got = link.exchange(request, timeout, operation)
+                message = link.exchange(request, timeout)
             finally:
                 link.pass_on()
-            if type(got) is Reply:
+            if message is not None:
+                calls.pop(id, None)
                 if not reading.types:
-                    return link.read_any(got.value, got)
-                return result_of(link, got, name, operation, timeout, reading)
-            waiter: Waiter = got
+                    return link.read_any(message.value, message)
+                return result_of(link, message, name, operation, timeout, reading)
         else:
-            calls[id] = waiter = Waiter(operation)
             link.send(request, timeout=timeout)
     except WaitTimeoutError:
         calls.pop(id, None)

@@ -15,7 +15,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
 from tincans.contracts import Buffer, Connection, Identity, Wire
 from tincans.core.messages import (
@@ -26,7 +26,6 @@ from tincans.core.messages import (
     Goodbye,
     Hello,
     Item,
-    Message,
     Ping,
     Pong,
     Proof,
@@ -43,6 +42,7 @@ from tincans.errors import (
 from tincans.pump.deadlines import Deadlines
 from tincans.pump.flows import Incoming
 from tincans.pump.heartbeat import Heartbeat
+from tincans.pump.owner import Owner
 from tincans.pump.reactor import Background
 from tincans.pump.references import LinkReferences
 from tincans.pump.sending import Sending
@@ -54,29 +54,6 @@ LINGER = 0.1
 
 MAX_LINGERING = 4
 ANSWERS = frozenset({Reply, Failure, Item, End})
-
-
-class Owner(Protocol):
-    """Who made the link: the server or the client's channel."""
-
-    def execute(self, link: Link, request: Request[Any]) -> None:
-        """Run a request; called without the reading role, may take long."""
-        ...
-
-    def execute_at_once(self, link: Link, request: Request[Any]) -> bool:
-        """Run a reserved request that never blocks, in order, under the reading role. False: it is not one."""
-        ...
-
-    def greet(self, link: Link, message: Message) -> None:
-        """A message that came before the greeting was done."""
-        ...
-
-    def cancelled(self, link: Link, id: int) -> None:
-        """A Cancel for a call that was answered meanwhile."""
-        ...
-
-    def goodbye(self, link: Link) -> None: ...
-    def lost(self, link: Link, error: TincansError) -> None: ...
 
 
 class Link(Sending):
@@ -113,31 +90,26 @@ class Link(Sending):
 
     # -- sending and receiving in one ------------------------------------------------------------------------
 
-    def exchange(self, request: Request[Any], timeout: float | None, operation: str) -> Any:
+    def exchange(self, request: Request[Any], timeout: float | None) -> Any | None:
         """Send a request and receive its answer, when nobody else needs the link meanwhile: the shortest way.
 
-        A Waiter instead of the Reply: it was sent, but is not answered yet, and the caller waits on.
+        None: it was sent, but is not answered yet; the caller waits on.
         """
         if self.dropped:
             self.say_dropped()
         self.send_parts(self.wire.encode(request, self.references), timeout=timeout)
-        waiter: Waiter | None = None
         try:
             parts = self.connection.receive(timeout=timeout)
-            message: Any = None if parts is None else self.wire.decode(parts)
+            if parts is None:
+                return None
+            message: Any = self.wire.decode(parts)
             if type(message) is Reply and message.id == request.id and not message.stream:
                 self.heard += 1
                 return message
-            # Only now does anybody else have to know of this call: before its answer can be handed to us.
-            self.session.calls[request.id] = waiter = Waiter(operation)
-            if message is not None:
-                self._handle(message)
+            self._handle(message)
         except TincansError as error:
             self.lost(error)
-            waiter = waiter or Waiter(operation)
-            if not waiter.done:
-                waiter.fail(self.gone("unknown", operation))
-        return waiter
+        return None
 
     # -- receiving: waiting for one thing ----------------------------------------------------------------------
 
