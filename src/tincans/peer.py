@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Generic, TypeVar, cast, overload
 
 from tincans.contracts import Note, Policy
-from tincans.core.interface import contract as read_contract
 from tincans.errors import AddressError, UnsupportedError
 from tincans.facts import VERBS, Facts
 from tincans.finder import facts_of, resolve
@@ -220,7 +219,11 @@ def connect(
     address, transport, wire = resolve(url)
     facts = facts_of(transport, wire)
     check_needs(needs, facts, str(address))
-    types: Mapping[str, Any] = {} if contract is None else read_contract(contract)
+    types: Mapping[str, Any] = {}
+    if contract is not None:
+        from tincans.core.interface import contract as read_contract  # reads signatures; most do without
+
+        types = read_contract(contract)
     reading = Reading(types, {cls.__name__: cls for cls in errors})
     address.settings(transport.options)
     channel = Channel(address, transport, wire, reading)

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from tincans.contracts import Buffer
 from tincans.errors import ProtocolError
@@ -31,8 +32,7 @@ _GROWTH = 4 * 1024 * 1024
 _ZEROS = memoryview(bytes(_GROWTH))  # kept: fresh zeros would fault in new pages each time
 
 
-@dataclass(frozen=True, slots=True)
-class Passed:
+class Passed(Struct, frozen=True):
     """In place of a part for `Frames.encode`: `length` bytes at `offset` of the memory behind a descriptor."""
 
     length: int

@@ -15,11 +15,11 @@ import threading
 import time
 import weakref
 from collections.abc import Callable
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from tincans.contracts import Board, Transport, Wire
 from tincans.core.address import Address
-from tincans.core.dispatch import Dispatcher
 from tincans.core.handshake import GREETING_TIMEOUT
 from tincans.core.messages import Message, Request
 from tincans.errors import (
@@ -40,6 +40,7 @@ from tincans.pump.link import Link
 from tincans.pump.reactor import reactor
 
 if TYPE_CHECKING:
+    from tincans.core.dispatch import Dispatcher
     from tincans.pump.future import CallFuture
 
 PROBE_AFTER = 0.05
@@ -53,16 +54,29 @@ class Channel:
         self.address = address
         self.url = str(address)
         self.reading = reading
-        self.dispatcher = Dispatcher()
         self.on_lost: Callable[[TincansError], None] | None = None
         self._dialer = Dialer(address, transport, wire)
-        self._executor = Executor(self.dispatcher)
         self._link: Link | None = None
         self._making = threading.Lock()
         self._used = 0.0
         self._closed = False
         self._backoff = FIRST_BACKOFF
         _channels.add(self)
+
+    @cached_property
+    def dispatcher(self) -> Dispatcher:
+        """Functions of this program that the other side may call; made when first needed, like its import."""
+        from tincans.core.dispatch import Dispatcher
+
+        return Dispatcher()
+
+    @cached_property
+    def _executor(self) -> Executor:
+        return Executor(self.dispatcher)
+
+    def exposes(self) -> bool:
+        """Whether the other side may call anything here."""
+        return "dispatcher" in self.__dict__ and bool(self.dispatcher.names())
 
     # -- the link ------------------------------------------------------------------------------------------
 
@@ -92,7 +106,7 @@ class Channel:
             self._used = time.monotonic()
         finally:
             self._making.release()
-        if self.dispatcher.names():
+        if self.exposes():
             link.attend()
             if link.heartbeat is not None:
                 link.heartbeat.begin(steady=True)
@@ -126,7 +140,7 @@ class Channel:
     def lost(self, link: Link, error: TincansError) -> None:
         if self.on_lost is not None and not self._closed:
             self.on_lost(error)
-        if self.dispatcher.names() and not self._closed:
+        if self.exposes() and not self._closed:
             reactor().call_at(time.monotonic() + self._backoff * random.uniform(0.5, 1.0), self._come_back)
 
     def _come_back(self) -> None:

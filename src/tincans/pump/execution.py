@@ -14,10 +14,9 @@ from __future__ import annotations
 import contextvars
 from collections.abc import Callable, Iterable
 from time import monotonic
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tincans.contracts import Identity
-from tincans.core.dispatch import Dispatcher, Exposed
 from tincans.core.messages import Failure, Reply, Request
 from tincans.core.streams import WINDOW
 from tincans.errors import CallCancelledError, NotExposedError, TincansError
@@ -28,6 +27,9 @@ from tincans.pump.references import CALL_BACK, synchronous
 from tincans.pump.repeats import Answer, Repeats
 from tincans.pump.sending import RELEASE
 from tincans.pump.turns import UNBOUNDED
+
+if TYPE_CHECKING:
+    from tincans.core.dispatch import Dispatcher, Exposed
 
 SLOW = 0.001
 """Seconds: a function that once took longer lets another thread read on before it runs."""

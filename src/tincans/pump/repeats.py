@@ -11,10 +11,11 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from threading import Lock
 from time import monotonic
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct, field
 
 from tincans.core.messages import Failure, Reply, Request
 
@@ -27,8 +28,7 @@ Answer = Callable[[int], Reply[Any] | Failure]
 """The message for the call of a given id."""
 
 
-@dataclass(slots=True)
-class _Entry:
+class _Entry(Struct):
     begun: float
     answer: Answer | None = None
     waiting: list[tuple[Link, Request[Any]]] = field(default_factory=list)
