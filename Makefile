@@ -5,6 +5,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS :=
 COUNT := 1000000
+KILLS := 200
+# The methods that two programs reach each other by, as tests/two_programs writes them.
+FAULTY := 'unix:{name}' '{name}' 'pipe:{name}' 'tcp://127.0.0.1:{port}' 'json+unix:{name}'
+DOORS := 'unix:{name}' 'tcp://127.0.0.1:{port}' 'pipe:{name}'
 WIRES := $(basename $(notdir $(wildcard src/tincans/wires/[a-z]*.py)))
 NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11 python; do \
@@ -12,7 +16,7 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11 python;
 # A change to any of these installs again; a change to a Python file needs no install.
 BUILD_FILES := pyproject.toml $(wildcard setup.py src/tincans/_speed/*.c src/tincans/_speed/*.h)
 
-.PHONY: help demo test lint format table bench fuzz ring clean
+.PHONY: help demo test lint format table bench fuzz faults ring clean
 .DELETE_ON_ERROR:
 
 help:
@@ -23,6 +27,7 @@ help:
 	@echo "make table    the tables of methods in README.md and docs/choose.md, from the facts"
 	@echo "make bench    speed side by side with what else one could take (nothing else should run meanwhile)"
 	@echo "make fuzz     a million mutated frames into every parser (COUNT=... for another number)"
+	@echo "make faults   200 kills on each method, crowds of strangers, 2000 idle clients (KILLS=...)"
 	@echo "make ring     the proofs of the C ring: sanitizers, hostile states, kills, models"
 	@echo "make clean    remove .venv and what builds and tools left"
 
@@ -51,6 +56,11 @@ bench: $(VENV)/installed-test
 fuzz: $(VENV)/installed-test
 	$(BIN)/python tests/fuzz/framing.py $(COUNT)
 	@for wire in $(WIRES); do echo "wire $$wire"; $(BIN)/python tests/fuzz/wires.py $$wire $(COUNT) || exit 1; done
+
+faults: $(VENV)/installed-test
+	@for method in $(FAULTY) stdio; do $(BIN)/python tests/faults/kills.py "$$method" $(KILLS) || exit 1; done
+	@for method in $(DOORS); do $(BIN)/python tests/faults/strangers.py "$$method" || exit 1; done
+	@$(BIN)/python tests/faults/idle.py
 
 ring:
 	$(MAKE) -C tests/ring all

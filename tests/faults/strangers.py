@@ -1,0 +1,145 @@
+"""Strangers at the door of a live server, and an honest caller among them.
+
+    python tests/faults/strangers.py METHOD [SILENT] [TRICKLING] [GARBAGE]     (`make faults`: 1000, 1000, 10,000)
+
+Rules of this file
+- The strangers are programs of their own (stranger.py); the server is Alice of tests/two_programs.
+- Measured: an honest caller's median before and meanwhile, when strangers are cut, the server's memory for each.
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from two_programs.programs import Program, Stage, until
+
+import tincans
+from tincans.core.address import parse
+from tincans.core.handshake import GREETING_TIMEOUT
+from tincans.toolkit.runtime_directory import path_of
+
+STRANGER = Path(__file__).parent / "stranger.py"
+CALLS = 400
+SUFFIXES = {"unix": ".sock", "pipe": ".fifo"}
+
+
+@dataclass(frozen=True)
+class Siege:
+    """What was measured."""
+
+    before: float
+    meanwhile: float
+    first_cut: float
+    last_cut: float
+    memory: float
+    threads: int
+
+    @property
+    def ratio(self) -> float:
+        """How much slower an honest call became."""
+        return self.meanwhile / self.before
+
+
+def place_of(url: str) -> str:
+    """Where strangers knock."""
+    address = parse(url)
+    if address.method == "tcp":
+        return f"tcp:{address.port}"
+    return f"{address.method}:{path_of(address.path, SUFFIXES[address.method])}"
+
+
+def median(bob: Any) -> float:
+    """Of an honest caller's calls, in seconds: the best of a few rounds, for the machine is not ours alone."""
+    rounds = []
+    for _ in range(3):
+        took = []
+        for _ in range(CALLS):
+            began = time.perf_counter()
+            bob.call.add(2, 5)
+            took.append(time.perf_counter() - began)
+        rounds.append(statistics.median(took))
+    return min(rounds)
+
+
+def strangers(stage: Stage, kind: str, count: int) -> Program:
+    """So many of one kind."""
+    return stage.start(str(STRANGER), kind, place_of(stage.url), str(count))
+
+
+def besiege(stage: Stage, silent: int, trickling: int) -> Siege:
+    """Let them come, measure, wait until the last one is cut."""
+    stage.alice()
+    pipe = stage.url.startswith("pipe:")
+    with tincans.connect(stage.url) as bob:
+        before, memory = median(bob), bob.call.memory()
+        if pipe:
+            crowd = [strangers(stage, "announcements", silent + trickling)]
+        else:
+            crowd = [strangers(stage, "silent", silent), strangers(stage, "trickling", trickling)]
+        for one in crowd:
+            one.said("there")
+        if not pipe:
+            until(lambda: bob.call.strangers() == silent + trickling)
+        grown = bob.call.memory() - memory
+        meanwhile, threads = median(bob), bob.call.threads()
+        cuts = [one.said("cut", timeout=GREETING_TIMEOUT + 20) for one in crowd]
+        assert sum(cut["count"] for cut in cuts) == silent + trickling
+        assert bob.call.strangers() == 0
+        assert bob.call.add(2, 5) == 7
+    first, last = min(cut["first"] for cut in cuts), max(cut["last"] for cut in cuts)
+    return Siege(before, meanwhile, first, last, grown / (silent + trickling), threads)
+
+
+def pelt(stage: Stage, count: int) -> tuple[float, float, float]:
+    """Garbage while an honest caller calls: its median before and meanwhile, and how many MiB the server grew."""
+    stage.alice()
+    with tincans.connect(stage.url) as bob:
+        before, memory = median(bob), bob.call.memory()
+        thrower = strangers(stage, "garbage", count)
+        meanwhile = median(bob)
+        thrower.said("done", timeout=300)
+        until(lambda: bob.call.links() == 1)
+        with tincans.connect(stage.url) as another:
+            assert another.call.add(2, 5) == 7
+        until(lambda: bob.call.strangers() == 0)
+        return before, meanwhile, (bob.call.memory() - memory) / 2**20
+
+
+def main() -> None:
+    """The long version, on one method."""
+    method, *rest = sys.argv[1:]
+    silent, trickling, garbage = (int(word) for word in (*rest, *("1000", "1000", "10000")[len(rest) :]))
+    with tempfile.TemporaryDirectory(prefix="tincans-faults-") as place:
+        os.environ["TINCANS_RUNTIME_DIR"] = place
+        for face in ("sync", "aio"):
+            stage = Stage(method, face)
+            siege = besiege(stage, silent, trickling)
+            stage.close()
+            print(
+                f"{method} ({face}): {silent} silent, {trickling} trickling: median {siege.before * 1e6:.0f} -> "
+                f"{siege.meanwhile * 1e6:.0f} us (x {siege.ratio:.2f}), cut after {siege.first_cut:.2f} to "
+                f"{siege.last_cut:.2f} s, {siege.memory / 1024:.1f} KiB each, {siege.threads} threads",
+                flush=True,
+            )
+            stage = Stage(method, face)
+            before, meanwhile, grown = pelt(stage, garbage)
+            stage.close()
+            print(
+                f"{method} ({face}): {garbage} of garbage: median {before * 1e6:.0f} -> {meanwhile * 1e6:.0f} us, "
+                f"{grown:.1f} MiB grown, the honest caller is served",
+                flush=True,
+            )
+
+
+if __name__ == "__main__":
+    main()

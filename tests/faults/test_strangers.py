@@ -1,0 +1,42 @@
+"""Strangers at the door, in short; `make faults` has thousands of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from faults.strangers import Siege, besiege, pelt
+from two_programs.programs import FACES, Stage, method_id
+
+from tincans.core.handshake import GREETING_TIMEOUT
+
+SILENT, TRICKLING, GARBAGE = 200, 200, 500
+doors = pytest.mark.parametrize("method", ["unix:{name}", "tcp://127.0.0.1:{port}"], ids=method_id)
+every_door = pytest.mark.parametrize("method", ["unix:{name}", "tcp://127.0.0.1:{port}", "pipe:{name}"], ids=method_id)
+both_faces = pytest.mark.parametrize("face", FACES)
+
+
+@pytest.fixture
+def stage(method: str, face: str) -> Iterator[Stage]:
+    """The programs of one test."""
+    made = Stage(method, face)
+    yield made
+    made.close()
+
+
+@doors
+@both_faces
+def test_silent_and_trickling_strangers_are_cut_in_time_and_cost_little(stage: Stage) -> None:
+    siege: Siege = besiege(stage, SILENT, TRICKLING)
+    assert siege.first_cut > GREETING_TIMEOUT - 1
+    assert siege.last_cut < GREETING_TIMEOUT + 3
+    assert siege.ratio < 3  # promised is 2, which a machine with other work to do cannot show in so short a time
+    assert siege.memory < 64 * 1024
+    assert siege.threads < 16
+
+
+@every_door
+@both_faces
+def test_garbage_neither_crashes_the_server_nor_costs_it_memory(stage: Stage) -> None:
+    _before, _meanwhile, grown = pelt(stage, GARBAGE)
+    assert grown < 20
