@@ -96,7 +96,8 @@ def besiege(stage: Stage, silent: int, trickling: int) -> Siege:
         assert sum(cut["count"] for cut in cuts) == silent + trickling
         assert bob.call.strangers() == 0
         assert bob.call.add(2, 5) == 7
-    first, last = min(cut["first"] for cut in cuts), max(cut["last"] for cut in cuts)
+    # Who trickles may be cut sooner: as soon as it is clear that this is no message.
+    first, last = cuts[0]["first"], max(cut["last"] for cut in cuts)
     return Siege(before, meanwhile, first, last, grown / (silent + trickling), threads)
 
 

@@ -48,7 +48,7 @@ class LoopTimer(Timer):
             self._handle = self._loop.call_later(max(0.0, self.when - time.monotonic()), self.job)
 
     def cancel(self) -> None:
-        self.cancelled = True
+        super().cancel()
         if self._handle is not None:
             on_loop(self._loop, self._handle.cancel)
 

@@ -30,7 +30,7 @@ from tincans.pump.execution import SETTING_UP, Executor, release
 from tincans.pump.hub_service import HubService
 from tincans.pump.keys import keys_of
 from tincans.pump.link import Link
-from tincans.pump.reactor import Background, reactor
+from tincans.pump.reactor import Background, Timer, reactor
 from tincans.version import VERSION
 
 if TYPE_CHECKING:
@@ -71,6 +71,7 @@ class Host:
         self.doors: list[Keeper] = []
         self.links: dict[Link, None] = {}
         self.strangers: dict[Link, Accepting] = {}
+        self._cutters: dict[Link, Timer] = {}
         self.refused = 0
         self.closed = threading.Event()
         self.over = threading.Event()
@@ -134,7 +135,9 @@ class Host:
             )
             where = connection.identity.address or "a stranger"
             self.strangers[link] = Accepting(me, os.urandom(NONCE_BYTES), where)
-            self.reactor.call_at(time.monotonic() + GREETING_TIMEOUT, _Cutter(self, link))
+            self._cutters[link] = self.reactor.call_at(
+                time.monotonic() + GREETING_TIMEOUT, lambda: self.cut_stranger(link)
+            )
         else:
             connection.max_message = door.max_message
             self.links[link] = None
@@ -145,6 +148,12 @@ class Host:
         """The time to greet is over."""
         if link in self.strangers:
             link.lost(DisconnectedError("It did not greet in time."))
+
+    def _forget_cutter(self, link: Link) -> None:
+        """Its timer is not needed any more, and would hold the link's memory until its time."""
+        cutter = self._cutters.pop(link, None)
+        if cutter is not None:
+            cutter.cancel()
 
     def greet(self, link: Link, message: Message) -> None:
         accepting = self.strangers.get(link)
@@ -166,6 +175,7 @@ class Host:
             link.direct = link.turns is None
             self.links[link] = None
             self.strangers.pop(link, None)
+            self._forget_cutter(link)
         elif accepting.other is not None and answer is not None and not accepting.me.keys:
             raise ProtocolError("The other side speaks another version.")
 
@@ -191,6 +201,8 @@ class Host:
 
     def lost(self, link: Link, error: TincansError) -> None:
         stranger = self.strangers.pop(link, None)
+        if stranger is not None:
+            self._forget_cutter(link)
         if stranger is not None and isinstance(error, DeniedError):
             log.warning("Refused %s: %s", link.identity.address, error)
         self.links.pop(link, None)
@@ -244,19 +256,6 @@ class Host:
 
 def _nothing() -> None:
     """Nobody minds."""
-
-
-class _Cutter:
-    """A timer's job that does not keep the link's memory longer than needed."""
-
-    __slots__ = ("_host", "_link")
-
-    def __init__(self, host: Host, link: Link) -> None:
-        self._host = host
-        self._link = link
-
-    def __call__(self) -> None:
-        self._host.cut_stranger(self._link)
 
 
 class _DoorKeeper:

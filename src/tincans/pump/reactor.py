@@ -56,6 +56,10 @@ class Background(Protocol):
     def forget(self, fd: int | None, link: Attended) -> None: ...
 
 
+def _nothing() -> None:
+    """A cancelled timer's job."""
+
+
 class Timer:
     """A job at a time. `cancel` may come too late; the job must not mind."""
 
@@ -68,6 +72,7 @@ class Timer:
 
     def cancel(self) -> None:
         self.cancelled = True
+        self.job = _nothing  # what it holds is free now, not only when its time has come
 
 
 class Reactor:
