@@ -251,9 +251,9 @@ class Executor:
             close = getattr(iterator, "close", _nothing)
             close()
             return
-        link.send(Reply(id, None, stream=True), timeout=ANSWER_TIMEOUT)
         pull = Pull(link, id, iterator, credit=0)
-        link.session.outlets[id] = pull
+        link.session.outlets[id] = pull  # before the answer: a Cancel may follow it at once
+        link.send(Reply(id, None, stream=True), timeout=ANSWER_TIMEOUT)
         pull.grant(WINDOW if link.turns is None else UNBOUNDED)
 
     def _await(self, link: Link, request: Request[Any], coroutine: Any) -> None:

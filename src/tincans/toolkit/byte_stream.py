@@ -18,9 +18,8 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from time import monotonic
-from typing import Any, Final, Literal, Protocol
+from typing import Any, Literal, Protocol
 
-from tincans._speed import why_not
 from tincans.contracts import Buffer, Framing, Identity, Parts
 from tincans.core.deframing import RECEIVE_AT_MOST, FrameReader
 from tincans.core.framing import SMALL
@@ -60,10 +59,6 @@ class Stream(Protocol):
     def close(self) -> None: ...
 
 
-LOOK: Final = 100e-6
-"""Seconds to look for bytes before sleeping, as long as it pays: about what sleeping and waking cost."""
-
-
 class Passing(Protocol):
     """Large parts that travel beside the stream (`toolkit/descriptor_passing.py`)."""
 
@@ -84,7 +79,7 @@ class ByteStream:
 
     __slots__ = (
         "__weakref__", "_ahead", "_closed", "_encode", "_frame", "_framed_up_to", "_high", "_kept", "_low",
-        "_max_message", "_next", "_passing", "_poll_for", "_reader", "_ready", "_receiving", "_recv", "_send",
+        "_max_message", "_next", "_passing", "_poll_for", "_reader", "_receiving", "_recv", "_send",
         "_sending", "_set_timeout", "_small", "_state", "_stream", "_take", "_url", "identity",
     )  # fmt: skip
 
@@ -121,7 +116,6 @@ class ByteStream:
 
     def _prepare(self) -> None:
         """Let the kernel do the waiting. A TLS socket does its own."""
-        self._ready = looking_for(self._stream)
         self._set_timeout: Callable[[float | None], None]
         self._poll_for: Callable[[], tuple[int, float]]
         if isinstance(self._stream, socket.socket):
@@ -290,13 +284,6 @@ class ByteStream:
                 return self._receive_any(timeout)
             if timeout <= 0:
                 return self._receive_at_once()
-            if self._ready is not None:
-                data = self._ready(timeout)
-                if data:
-                    return self._take(data) or self._receive_until(monotonic() + timeout)
-                if data is None:
-                    return None
-                raise self._gone()
             if not self._low <= timeout <= self._high:
                 self._wait_at_most(timeout)
             deadline = monotonic() + timeout
@@ -451,15 +438,3 @@ class ByteStream:
         return DisconnectedError(
             f"The other end closed the connection or ended{cut}{why}.", url=self._url, outcome=outcome
         )
-
-
-def looking_for(stream: Stream) -> Callable[[float], bytes | None] | None:
-    """What looks for bytes for a moment and then sleeps, in one call of the C core; None where that cannot be used.
-
-    With two processors an answer often comes sooner than a sleeping program can be woken.
-    """
-    if not isinstance(stream, socket.socket) or why_not():
-        return None
-    from tincans._speed.looking import looker
-
-    return looker(stream.fileno(), RECEIVE_AT_MOST, LOOK)
