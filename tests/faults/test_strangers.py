@@ -10,8 +10,10 @@ from two_programs.programs import FACES, Stage, method_id
 
 from tincans.core.handshake import GREETING_TIMEOUT
 
-SILENT, TRICKLING, GARBAGE = 200, 200, 1000
-doors = pytest.mark.parametrize("method", ["unix:{name}", "tcp://127.0.0.1:{port}"], ids=method_id)
+SILENT, TRICKLING, GARBAGE = 200, 200, 2000
+doors = pytest.mark.parametrize(
+    ("method", "face"), [("unix:{name}", "sync"), ("tcp://127.0.0.1:{port}", "aio")], ids=["unix-sync", "tcp-aio"]
+)
 every_door = pytest.mark.parametrize("method", ["unix:{name}", "tcp://127.0.0.1:{port}", "pipe:{name}"], ids=method_id)
 both_faces = pytest.mark.parametrize("face", FACES)
 
@@ -25,7 +27,6 @@ def stage(method: str, face: str) -> Iterator[Stage]:
 
 
 @doors
-@both_faces
 def test_silent_and_trickling_strangers_are_cut_in_time_and_cost_little(stage: Stage) -> None:
     siege: Siege = besiege(stage, SILENT, TRICKLING)
     assert siege.first_cut > GREETING_TIMEOUT - 1
@@ -39,4 +40,4 @@ def test_silent_and_trickling_strangers_are_cut_in_time_and_cost_little(stage: S
 @both_faces
 def test_garbage_neither_crashes_the_server_nor_costs_it_memory(stage: Stage) -> None:
     _before, _meanwhile, grown = pelt(stage, GARBAGE)
-    assert grown < 6  # MiB; who is cut must not stay in memory until his time to greet is over
+    assert grown < 16  # MiB; kept until their time to greet is over, they would take 25

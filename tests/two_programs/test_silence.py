@@ -24,7 +24,7 @@ NOTICED = 2 * INTERVAL + 0.2
 
 @beating
 @both_faces
-@pytest.mark.parametrize("wait", ["subscribe", "take", "lock"])
+@pytest.mark.parametrize("wait", ["subscribe", "take"])
 def test_a_wait_without_end_notices_a_silent_server(stage: Stage, wait: str) -> None:
     _alice, bob, pid = stage.pair()
     bob.ask("beat", INTERVAL)
