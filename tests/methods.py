@@ -1,4 +1,16 @@
-"""The methods that the conformance suite runs on: one line each. `{name}` is a fresh name, `{port}` a free port."""
+"""The methods that the conformance suite runs on: one line each, and the servers that some of them need.
+
+`{name}` is a fresh name, `{port}` a free port, `{dir}` a fresh directory, any other word a server's place in SERVERS.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+
+SERVERS: dict[str, Callable[[], AbstractContextManager[str]]] = {}
+"""Each starts one server and gives its place, such as "127.0.0.1:6379"; FileNotFoundError names one that is
+not installed, and the command that brings it."""
 
 METHODS = [
     "memory:{name}",

@@ -44,6 +44,7 @@ from tincans.version import VERSION as __version__
 
 if TYPE_CHECKING:
     from tincans.server import Server, serve
+    from tincans.tickets import Ticket
 
 __all__ = [
     "AddressError",
@@ -71,6 +72,7 @@ __all__ = [
     "ResultError",
     "Server",
     "State",
+    "Ticket",
     "TincansError",
     "TooLargeError",
     "UnreachableError",
@@ -86,11 +88,14 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    """`serve` and `Server` are loaded by those who serve: a program that only connects starts sooner."""
-    if name not in ("Server", "serve"):
-        raise AttributeError(f"module 'tincans' has no attribute {name!r}")
-    import tincans.server as server
+_LATER = {"Server": "tincans.server", "serve": "tincans.server", "Ticket": "tincans.tickets"}
 
-    globals().update(Server=server.Server, serve=server.serve)
-    return globals()[name]
+
+def __getattr__(name: str) -> Any:
+    """What only some need is loaded by them: a program that only connects starts sooner."""
+    if name not in _LATER:
+        raise AttributeError(f"module 'tincans' has no attribute {name!r}")
+    from importlib import import_module
+
+    globals()[name] = found = getattr(import_module(_LATER[name]), name)
+    return found

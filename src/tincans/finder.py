@@ -1,29 +1,91 @@
-"""From a URL's words to the code: a scheme is a file in `transports/`, a wire's name a file in `wires/`.
+"""From a URL's words to the code: a scheme is a file in `transports/` or a room in `protocols/`, a wire's name a file
+in `wires/`.
 
 Rules of this file
 - Nothing is imported before it is asked for; a missing library becomes "pip install tincans[extra]".
-- After the built-in files come the entry points `tincans.transports` and `tincans.wires` of other packages.
+- After the built-in files come the entry points `tincans.transports`, `tincans.protocols` and `tincans.wires` of other
+  packages.
 - An unknown word gets "did you mean".
 """
 
 from __future__ import annotations
 
+import copy
 import difflib
 import importlib
 import pkgutil
 from collections.abc import Mapping
-from typing import Any, cast
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
 
+from msgspec import Struct
 from msgspec.structs import replace
 
-from tincans import transports, wires
+from tincans import protocols, transports, wires
 from tincans.contracts import Framing, Transport, Wire
 from tincans.core.address import Address, parse
 from tincans.core.framing import framing
 from tincans.errors import AddressError, MissingLibraryError
-from tincans.facts import Facts, No
+from tincans.facts import VERBS, Facts, No, Verb, Yes
+
+if TYPE_CHECKING:
+    from tincans.contracts.protocol import PublicProtocol
 
 NATIVE_WIRE = "native"
+TRANSPORTS = "tincans.transports"
+PROTOCOLS = "tincans.protocols"
+
+
+class Method(Struct, frozen=True):
+    """What a URL stands for: a transport and a wire, or a public protocol, and what can be done with it."""
+
+    address: Address
+    facts: Facts
+    wire: Wire
+    transport: Transport | None = None
+    protocol: PublicProtocol | None = None
+
+    @property
+    def calls(self) -> bool:
+        """Whether functions can be called over it at all."""
+        return not isinstance(self.facts.call, No)
+
+
+def method_of(url: str) -> Method:
+    """A URL's parts as code, its options checked.
+
+    >>> method_of("json+unix:alice").wire.name
+    'json'
+    """
+    address = parse(url)
+    if is_protocol(address.method):
+        protocol = find_protocol(address.method)
+        if address.wire and address.wire not in protocol.dialects:
+            raise AddressError(_no_such_wire(address, protocol.dialects), url=str(address))
+        method = Method(address, protocol.facts, find_wire("json"), protocol=protocol)
+        address.settings(protocol.options)
+    else:
+        transport = find_transport(address.method)
+        wire = _wire_for(address, transport)
+        method = Method(address, facts_of(transport, wire), wire, transport)
+        address.settings(transport.options)
+    return method
+
+
+def _wire_for(address: Address, transport: Transport) -> Wire:
+    carried: tuple[str, ...] = getattr(transport, "wires", ())
+    if carried and address.wire and address.wire not in carried:
+        raise AddressError(_no_such_wire(address, carried), url=str(address))
+    wire = find_wire(address.wire or (carried[0] if carried else ""))
+    if transport.facts.stored and wire.greets:
+        wire = copy.copy(wire)  # nobody may be there to greet
+        wire.greets = False
+    return wire
+
+
+def _no_such_wire(address: Address, words: tuple[str, ...]) -> str:
+    there = ", ".join(words) or "no other word"
+    return f"{address.method} cannot be spoken as {address.wire!r}: before its '+' there may stand {there}."
 
 
 def find_transport(method: str) -> Transport:
@@ -35,7 +97,28 @@ def find_transport(method: str) -> Transport:
     Traceback (most recent call last):
     tincans.errors.AddressError: There is no method 'unxi'. Did you mean 'unix'? ...
     """
-    return cast(Transport, _find(method, "method", transports, "tincans.transports", "TRANSPORT"))
+    return cast(Transport, _find(method, "method", transports, TRANSPORTS, "TRANSPORT"))
+
+
+def is_protocol(method: str) -> bool:
+    """Whether a scheme is a public protocol's. Nothing of it is imported, and a built-in method costs one look."""
+    if _has_file(transports, method):
+        return False
+    if _has_file(protocols, method):
+        return True
+    from importlib import metadata
+
+    return bool(metadata.entry_points(group=PROTOCOLS, name=method))
+
+
+def _has_file(package: Any, name: str) -> bool:
+    places = [Path(folder, name) for folder in package.__path__]
+    return any(place.is_dir() or place.with_name(f"{name}.py").is_file() for place in places)
+
+
+def find_protocol(method: str) -> PublicProtocol:
+    """The public protocol of a scheme."""
+    return cast("PublicProtocol", _find(method, "protocol", protocols, PROTOCOLS, "PROTOCOL"))
 
 
 def find_wire(name: str) -> Wire:
@@ -62,24 +145,22 @@ def methods() -> Mapping[str, Facts]:
     >>> "unix" in methods()
     True
     """
-    return {name: find_transport(name).facts for name in names(transports, "tincans.transports")}
-
-
-def resolve(url: str) -> tuple[Address, Transport, Wire]:
-    """A URL's parts as code."""
-    address = parse(url)
-    return address, find_transport(address.method), find_wire(address.wire)
+    known = {name: find_transport(name).facts for name in names(transports, TRANSPORTS)}
+    return known | {name: find_protocol(name).facts for name in names(protocols, PROTOCOLS)}
 
 
 def facts_of(transport: Transport, wire: Wire) -> Facts:
-    """What a method can do over a wire: what either refuses is refused."""
-    refused = {
-        verb: verdict
-        for verb in ("call", "publish", "queue", "state", "flag", "lock", "share")
-        if isinstance(verdict := getattr(wire.facts, verb), No)
-    }
+    """What a method can do over a wire: what the method refuses is refused, and what the wire cannot say to a hub."""
+    refused = {verb: wire.facts.verdict(verb) for verb in VERBS if _is_unspeakable(verb, transport, wire)}
     two_way = transport.facts.two_way and wire.facts.two_way
     return replace(transport.facts, two_way=two_way, **cast(Any, refused))
+
+
+def _is_unspeakable(verb: Verb, transport: Transport, wire: Wire) -> bool:
+    """A method's own board takes single values, which every wire can write; the rest is messages."""
+    own = transport.facts.verdict(verb)
+    by_messages = isinstance(own, Yes) and (own.by == "hub" or verb in ("call", "share"))
+    return by_messages and isinstance(wire.facts.verdict(verb), No)
 
 
 def _find(name: str, kind: str, package: Any, group: str, attribute: str) -> object:
@@ -96,7 +177,7 @@ def _find(name: str, kind: str, package: Any, group: str, attribute: str) -> obj
 
     for entry in metadata.entry_points(group=group, name=name):
         return getattr(entry.load(), attribute, None) or entry.load()
-    known = names(package, group)
+    known = names(package, group) + (names(protocols, PROTOCOLS) if package is transports else [])
     close = difflib.get_close_matches(name, known, 1)
     hint = f" Did you mean {close[0]!r}?" if close else ""
     raise AddressError(f"There is no {kind} {name!r}.{hint} There are: {', '.join(known)}.")

@@ -8,15 +8,18 @@ Rules of this file
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Generic, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast, overload
 
 from tincans.contracts import Note, Policy
 from tincans.errors import AddressError, UnsupportedError
 from tincans.facts import VERBS, Facts
-from tincans.finder import facts_of, resolve
+from tincans.finder import method_of
 from tincans.pump.calling import Reading
-from tincans.pump.channel import Channel
-from tincans.verbs import Flag, Follower, Lock, Messages, Queue, State, Words
+from tincans.pump.way import Way, way_of
+from tincans.verbs import Flag, Lock, Messages, Queue, State, Words
+
+if TYPE_CHECKING:
+    from tincans.tickets import Ticket
 
 CALL_TIMEOUT = 30.0
 CONNECT_TIMEOUT = 5.0
@@ -53,44 +56,61 @@ class Peer(Generic[C]):
     DisconnectedError when the other program dies.
     """
 
-    def __init__(self, channel: Channel, words: Words, timeout: float | None) -> None:
-        self._channel = channel
+    def __init__(self, way: Way, words: Words, timeout: float | None) -> None:
+        self._way = way
         self._words = words
         self._timeout = timeout
-        self.call = cast(C, Caller(channel.call, timeout))
+        self.call = cast(C, Caller(way.call, timeout))
         """Call and wait: `peer.call.add(2, 5)` or `peer.call("add", 2, 5)`."""
-        self.start: Any = Caller(channel.start, timeout)
+        self.start: Any = Caller(way.start, timeout)
         """Call and get a Future at once: `peer.start.add(2, 5).result()`."""
-        self.notify: Any = Caller(channel.notify, timeout)
+        self.notify: Any = Caller(way.notify, timeout)
         """Call without an answer: `peer.notify.log("hello")`."""
 
     @property
     def url(self) -> str:
         """The address, with masked secrets."""
-        return self._channel.url
+        return self._way.url
 
-    def with_options(self, *, timeout: float | None = CALL_TIMEOUT, idempotent: bool = False) -> Peer[C]:
+    def with_options(
+        self, *, timeout: float | None = CALL_TIMEOUT, idempotent: bool = False, wait: bool = True
+    ) -> Peer[C]:
         """The same peer with another `timeout` (seconds, None: no bound), or whose calls may be repeated safely.
 
-        `peer.with_options(timeout=1).call.add(2, 5)`
+        `peer.with_options(timeout=1).call.add(2, 5)`. With `wait=False` a call is left for the other program,
+        which need not run now, and gives a `Ticket` to ask for the answer with; where the method keeps calls.
         """
-        other: Peer[C] = Peer(self._channel, self._words, timeout)
-        if idempotent:
-            other.call = cast(C, Caller(self._channel.call_again, timeout))
+        other: Peer[C] = Peer(self._way, self._words, timeout)
+        if not wait:
+            other.call = cast(C, Caller(self._leave, timeout))
+        elif idempotent:
+            other.call = cast(C, Caller(self._way.call_again, timeout))
         return other
+
+    def _leave(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], *, timeout: float | None) -> Ticket:
+        id = self._words.answers().leave(self._way.written(name, args, kwargs), timeout=timeout)
+        return self.ticket(id, name)
+
+    def ticket(self, id: str, name: str = "") -> Ticket:
+        """The ticket of a call that was left earlier, by any program. `name`: the function's, for its type."""
+        from tincans.tickets import Ticket
+
+        return Ticket(
+            id,
+            lambda id, timeout: self._words.answers().collect(id, timeout=timeout),
+            lambda parts: self._way.answer_in(parts, name),
+        )
 
     def expose(self, function: Callable[..., Any] | None = None, **options: Any) -> Any:
         """Let the other program call a function of this one (as `caller().call`)."""
         if function is None:
             return lambda f: self.expose(f, **options)
-        self._channel.dispatcher.expose(function, **options)
-        self._channel.link(CONNECT_TIMEOUT).attend()
+        self._way.expose(function, **options)
         return function
 
     def describe(self) -> dict[str, Any]:
         """The other program's functions with types and docs, as plain data."""
-        description: dict[str, Any] = self._channel.call("$describe", (), {}, timeout=self._timeout)
-        return description
+        return self._way.describe(timeout=self._timeout)
 
     def publish(self, topic: str, value: Any) -> None:
         """Tell everybody who listens to `topic` now."""
@@ -104,15 +124,10 @@ class Peer(Generic[C]):
         """A decorator: run the function for each note of a topic, on a thread of its own."""
 
         def follow(function: Callable[[Note], Any]) -> Callable[[Note], Any]:
-            self._followers.append(self._words.follow(pattern, function))
+            self._words.follow(pattern, function)
             return function
 
         return follow
-
-    @property
-    def _followers(self) -> list[Follower]:
-        followers: list[Follower] = self._channel.__dict__.setdefault("followers", [])
-        return followers
 
     def queue(
         self,
@@ -146,13 +161,13 @@ class Peer(Generic[C]):
         """The same array in memory that can be passed on without a copy, where the method can; read-only."""
         from tincans.sharing import share
 
+        self._words.need("share")
         return share(array)
 
     def close(self) -> None:
         """End the connection; anyone waiting gets ClosedError. May be called twice."""
-        for follower in self._followers:
-            follower.close()
-        self._channel.close()
+        self._words.end_followers()
+        self._way.close()
         self._words.close()
 
     def __enter__(self) -> Peer[C]:
@@ -216,17 +231,18 @@ def connect(
 
     UnreachableError when nobody serves it, AddressError for a URL that makes no sense, DeniedError when we may not.
     """
-    address, transport, wire = resolve(url)
-    facts = facts_of(transport, wire)
-    check_needs(needs, facts, str(address))
+    method = method_of(url)
+    check_needs(needs, method.facts, str(method.address))
     types: Mapping[str, Any] = {}
     if contract is not None:
         from tincans.core.interface import contract as read_contract  # reads signatures; most do without
 
         types = read_contract(contract)
-    reading = Reading(types, {cls.__name__: cls for cls in errors})
-    address.settings(transport.options)
-    channel = Channel(address, transport, wire, reading)
-    words = Words(lambda: channel.board(CONNECT_TIMEOUT), facts, str(address), call_timeout)
-    channel.link(timeout)
-    return Peer(channel, words, call_timeout)
+    way = way_of(method, Reading(types, {cls.__name__: cls for cls in errors}))
+    words = Words(lambda: way.board(CONNECT_TIMEOUT), method.facts, way.url, call_timeout)
+    try:
+        way.reach(timeout)
+    except BaseException:
+        way.close()
+        raise
+    return Peer(way, words, call_timeout)

@@ -15,15 +15,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tincans.contracts import Board, Note, Policy
-from tincans.core.messages import Reply
 from tincans.errors import AddressError
-from tincans.facts import Facts
 from tincans.finder import find_wire
 from tincans.pump.host import Host
 from tincans.pump.hub_board import hub_board
 from tincans.pump.local_hub import LocalAsker
+from tincans.pump.server_board import completed, own_board, server_facts
 from tincans.toolkit.runtime_directory import Registration, register
-from tincans.verbs import Flag, Follower, Lock, Messages, Queue, State, Words
+from tincans.verbs import Flag, Lock, Messages, Queue, State, Words
 
 if TYPE_CHECKING:
     from tincans.toolkit.keep import Keep
@@ -42,9 +41,6 @@ class Server:
     def __init__(self, urls: tuple[str, ...], host: Host) -> None:
         self._host = host
         self._registration: Registration | None = None
-        board = hub_board(LocalAsker(host.hub, self), Board())
-        self._words = Words(lambda: board, Facts("the serving program's own hub"), "this server", None)
-        self._followers: list[Follower] = []
         self._ending = False
         self._asleep = threading.Lock()  # `run` sleeps on it: a signal handler may release it at any moment
         self._asleep.acquire()
@@ -54,12 +50,19 @@ class Server:
         try:
             for url in urls:
                 opened.append(host.open(url))
+            self._words = Words(self._board, server_facts(host.methods), "this server", None)
+            if not all(method.calls for method in host.methods):
+                self._words.open()  # there is nothing else that would tell of a wrong place
         except BaseException:
             host.close(drain=0)
             raise
         self.urls = opened
         """Where it can be reached: what to give to `connect`."""
         self._registration = register(host.name or opened[0], opened)
+
+    def _board(self) -> Board:
+        methods = self._host.methods
+        return completed(hub_board(LocalAsker(self._host.hub, self)), own_board(methods), methods)
 
     @property
     def url(self) -> str:
@@ -105,7 +108,7 @@ class Server:
         """A decorator: run the function for each note of a topic, on a thread of its own."""
 
         def follow(function: Callable[[Note], Any]) -> Callable[[Note], Any]:
-            self._followers.append(self._words.follow(pattern, function))
+            self._words.follow(pattern, function)
             return function
 
         return follow
@@ -142,6 +145,7 @@ class Server:
         """The same array in memory that can be passed on without a copy, where the method can; read-only."""
         from tincans.sharing import share
 
+        self._words.need("share")
         return share(array)
 
     def run(self) -> None:
@@ -162,11 +166,11 @@ class Server:
 
     def close(self, *, drain: float = 5.0) -> None:
         """Stop listening, let running calls finish within `drain` seconds, end all connections. May be called twice."""
-        for follower in self._followers:
-            follower.close()
+        self._words.end_followers()
         if self._registration is not None:
             self._registration.close()
         self._host.close(drain=drain)
+        self._words.close()
         self._end_run()
 
     def _end_run(self) -> None:
@@ -213,33 +217,9 @@ def keep_of(path: str | None) -> Keep | None:
     from tincans.toolkit.keep import Keep  # SQLite is loaded by those who keep something
 
     wire = find_wire("")
-    return Keep(path, encode=wire_encoder(wire), decode=wire_decoder(wire))
+    return Keep(path, encode=wire.pack, decode=wire.unpack)
 
 
 def keys_by_name(keys: Mapping[str, str] | None) -> dict[str, bytes] | None:
     """Keys as the greeting wants them."""
     return None if keys is None else {name: secret.encode() for name, secret in keys.items()}
-
-
-def wire_encoder(wire: Any) -> Callable[[Any], bytes]:
-    """How values are written to the file: as one message of the native wire."""
-    from tincans.core.framing import framing
-
-    frames = framing("frames")
-    return lambda value: b"".join(frames.encode(wire.encode(Reply(0, value))))
-
-
-def wire_decoder(wire: Any) -> Callable[[bytes], Any]:
-    """The way back."""
-    from tincans.core.framing import framing
-
-    frames = framing("frames")
-    read = wire.reader(Any)
-
-    def decode(data: bytes) -> Any:
-        deframer = frames.decoder(2**40)
-        deframer.feed(data)
-        message = wire.decode(deframer.next())
-        return read(message.value, message)
-
-    return decode

@@ -15,7 +15,19 @@ import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from tincans.contracts import Board, Change, Delivery, Locks, Note, Policy, Queues, Subscription, Topics, Values
+from tincans.contracts import (
+    Answers,
+    Board,
+    Change,
+    Delivery,
+    Locks,
+    Note,
+    Policy,
+    Queues,
+    Subscription,
+    Topics,
+    Values,
+)
 from tincans.errors import LeaseLostError, TincansError, UnsupportedError, WaitTimeoutError
 from tincans.facts import Facts, No, Verb
 from tincans.pump.reactor import Timer, reactor
@@ -345,6 +357,11 @@ class Words:
         self._facts = facts
         self._url = url
         self._timeout = timeout
+        self._followers: list[Follower] = []
+
+    def open(self) -> None:
+        """Make the board now instead of when it is first needed."""
+        _ = self._board
 
     @property
     def _board(self) -> Board:
@@ -399,8 +416,27 @@ class Words:
         assert self._board.locks is not None
         return Lock(self._board.locks, name, timeout)
 
-    def follow(self, pattern: str, function: Callable[[Note], object]) -> Follower:
-        return Follower(self, pattern, function)
+    def follow(self, pattern: str, function: Callable[[Note], object]) -> None:
+        self._followers.append(Follower(self, pattern, function))
+
+    def end_followers(self) -> None:
+        """No more of them; before the string is closed, so that they hear no error."""
+        for follower in self._followers:
+            follower.close()
+
+    def answers(self) -> Answers:
+        """The calls left for later; UnsupportedError where the method keeps none."""
+        self.need("call")
+        found = self._board.answers
+        if found is None:
+            raise no_answers(self._url)
+        return found
+
+
+def no_answers(url: str) -> UnsupportedError:
+    """The method keeps no calls for later."""
+    text = f"{url} keeps no calls for later: both programs must run at the same time. A method that keeps them: sqlite."
+    return UnsupportedError(text, url=url, operation="leave a call")
 
 
 class Follower:

@@ -23,7 +23,7 @@ if __name__ == "__main__":
 from two_programs.programs import Stage, until
 
 import tincans
-from tincans.finder import resolve
+from tincans.finder import method_of
 from tincans.pump.dialing import Dialer
 
 METHOD = "unix:{name}"
@@ -43,7 +43,9 @@ def cost_of(stage: Stage, clients: int) -> Cost:
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     alice = stage.alice()
-    dialer = Dialer(*resolve(stage.url))
+    method = method_of(stage.url)
+    assert method.transport is not None
+    dialer = Dialer(method.address, method.transport, method.wire)
     with tincans.connect(stage.url) as bob, contextlib.ExitStack() as crowd:
         bob.call.add(2, 5)
         before = bob.call.memory()

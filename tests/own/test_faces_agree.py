@@ -15,7 +15,7 @@ import pytest
 import tincans
 from tincans import aio
 
-CLASSES = ["Peer", "Server", "Messages", "Job", "Queue", "State", "Flag", "Lock"]
+CLASSES = ["Peer", "Server", "Messages", "Job", "Queue", "State", "Flag", "Lock", "Ticket"]
 
 # Python's own spellings, and theirs that can be awaited.
 SPELLINGS = {
@@ -30,6 +30,7 @@ IMMEDIATE = {
     "Peer.expose",
     "Peer.lock",
     "Peer.on",
+    "Peer.ticket",
     "Peer.queue",
     "Peer.flag",
     "Peer.with_options",
@@ -44,6 +45,8 @@ IMMEDIATE = {
     "State.__aiter__",
     "Queue.__bool__",
     "Peer.__repr__",
+    "Ticket.__repr__",
+    "Ticket.__str__",
     "Server.__repr__",
 }
 

@@ -91,7 +91,7 @@ def test_the_next_call_after_a_loss_makes_a_new_connection(method: str) -> None:
         async with alice_and_bob(method, add) as (alice, bob):
             assert await bob.call.add(2, 5) == 7
             cut(alice)
-            await until(lambda: bob._channel.live() is None)
+            await until(lambda: bob._way.live() is None)
             assert await bob.call.add(2, 5) == 7
 
     play(main)

@@ -31,7 +31,7 @@ def test_a_waiter_that_gives_up_does_not_take_the_others_turn_with_it() -> None:
     with tincans.serve("unix:roles") as server:
         server.expose(lambda: 7, name="seven")
         with tincans.connect(server.url) as peer:
-            link = peer._channel.link(1.0)
+            link = peer._way.link(1.0)
             assert link.reading.acquire(False)
             unlucky, patient = Unlucky(), Waiter("patient")
             first = threading.Thread(target=link.wait, args=(unlucky, 0.05))

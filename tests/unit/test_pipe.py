@@ -28,6 +28,7 @@ from tincans.errors import (
     TincansError,
     UnreachableError,
 )
+from tincans.finder import find_wire
 from tincans.toolkit import descriptor_reader
 from tincans.toolkit.descriptor_stream import DescriptorStream
 from tincans.toolkit.fifo_pair import FifoPair
@@ -103,7 +104,7 @@ def joined(url: str = "pipe:alice") -> Iterator[tuple[DescriptorStream, Descript
 
 def test_it_is_a_transport() -> None:
     transport: Transport = TRANSPORT
-    assert transport.board(parse("pipe:alice"), timeout=0) is None
+    assert transport.board(parse("pipe:alice"), wire=find_wire(""), timeout=0) is None
 
 
 @pytest.mark.parametrize("url", ["pipe:alice", "pipe:{place}/deep.pipe", "pipe:///{place}/slashes"])

@@ -10,6 +10,7 @@ Connections are received from on the event loop itself, with no thread in betwee
 
 from tincans.aio.peer import Peer, connect
 from tincans.aio.server import Server, serve
+from tincans.aio.tickets import Ticket
 from tincans.aio.verbs import Flag, Job, Lock, Messages, Queue, State
 from tincans.contracts import Change, Note
 from tincans.errors import (
@@ -66,6 +67,7 @@ __all__ = [
     "ResultError",
     "Server",
     "State",
+    "Ticket",
     "TincansError",
     "TooLargeError",
     "UnreachableError",

@@ -11,12 +11,19 @@ from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from tincans.contracts import Change, Delivery, Policy
+from tincans.contracts import Buffer, Change, Delivery, Parts, Policy
 from tincans.errors import ClosedError, DisconnectedError, FullError, WaitTimeoutError
 from tincans.pump import questions
 from tincans.pump.flows import ENDED
 from tincans.pump.hub_board import Account
 from tincans.pump.questions import Question, StreamQuestion
+
+
+class Answers(Protocol):
+    """contracts.Answers, awaited."""
+
+    async def leave(self, parts: Parts, *, timeout: float | None) -> str: ...
+    async def collect(self, ticket: str, *, timeout: float | None) -> list[Buffer] | None: ...
 
 
 class Subscription(Protocol):
@@ -73,12 +80,13 @@ async def _nothing() -> None:
 
 @dataclass(frozen=True)
 class Board:
-    """A whole board: every part is there, the method's own or the hub's."""
+    """A whole board: every part is there, the method's own or the hub's; answers only where the method keeps them."""
 
     topics: Topics
     queues: Queues
     values: Values
     locks: Locks
+    answers: Answers | None = None
     close: Callable[[], Awaitable[None]] = _nothing
 
 

@@ -24,7 +24,7 @@ from tincans.aio.execution import AsyncExecutor
 from tincans.aio.flows import AsyncIncoming
 from tincans.aio.link import AsyncLink
 from tincans.aio.native_board import whole_board
-from tincans.contracts import Transport, Wire
+from tincans.contracts import Buffer, Parts, Transport, Wire
 from tincans.core.address import Address
 from tincans.core.dispatch import Dispatcher
 from tincans.core.handshake import GREETING_TIMEOUT
@@ -38,7 +38,7 @@ from tincans.errors import (
     UnsupportedError,
     WaitTimeoutError,
 )
-from tincans.pump.calling import PLAIN, Reading
+from tincans.pump.calling import PLAIN, Reading, answer_left, request_left
 from tincans.pump.dialing import FIRST_BACKOFF, Attempts, Dialer, backoffs
 from tincans.pump.execution import release
 from tincans.pump.flows import ENDED
@@ -54,6 +54,7 @@ class AsyncChannel:
 
     def __init__(self, address: Address, transport: Transport, wire: Wire, reading: Reading = PLAIN) -> None:
         self.url = str(address)
+        self.wire = wire
         self.reading = reading
         self.dispatcher = Dispatcher()
         self.loop = asyncio.get_running_loop()
@@ -196,6 +197,27 @@ class AsyncChannel:
         link = self.live() or await self.link(timeout)
         await link.send_on_loop(Request(0, name, args, kwargs or None, timeout), timeout=timeout)
 
+    async def describe(self, *, timeout: float | None) -> dict[str, Any]:
+        """The other program's functions with types and docs."""
+        description: dict[str, Any] = await self.call("$describe", (), {}, timeout=timeout)
+        return description
+
+    def written(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Buffer]:
+        """A request as it is left for later."""
+        return request_left(self.wire, name, args, kwargs)
+
+    def answer_in(self, parts: Parts, name: str) -> Any:
+        """What an answer says: its value, or the error that it raises."""
+        return answer_left(self._dialer.wire, parts, name, self.reading)
+
+    async def reach(self, timeout: float) -> None:
+        """Reach the server now; UnreachableError when nobody comes within `timeout`."""
+        await self.link(timeout)
+
+    def expose(self, function: Callable[..., Any], **options: Any) -> None:
+        """Let the other program call a function of this one."""
+        self.dispatcher.expose(function, **options)
+
     def _located(self, error: TincansError) -> TincansError:
         if error.url is None:
             error.url = self.url
@@ -226,7 +248,9 @@ class AsyncChannel:
 
     async def board(self, timeout: float) -> Board:
         """The method's own board, completed by the hub of the other program."""
-        make: Callable[[], Any] = partial(self._dialer.transport.board, self._dialer.address, timeout=timeout)
+        make: Callable[[], Any] = partial(
+            self._dialer.transport.board, self._dialer.address, wire=self.wire, timeout=timeout
+        )
         own = await in_thread(make, long=True, discard=lambda made: made and made.close())
         return whole_board(self, own)
 

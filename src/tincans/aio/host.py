@@ -9,17 +9,24 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 from tincans.aio.background import Loop, LoopBackground, in_thread, on_loop
 from tincans.aio.execution import AsyncExecutor
 from tincans.aio.link import AsyncLink
-from tincans.aio.local_hub import LoopHub
+from tincans.aio.local_hub import LoopHub, ThreadAsker
 from tincans.contracts import Connection, Wire
+from tincans.contracts.protocol import PublicProtocol
 from tincans.errors import ClosedError, TincansError
-from tincans.pump.host import ACCEPTS_AT_ONCE, DRAIN_SECONDS, Door, Host, log
+from tincans.finder import Method, method_of
+from tincans.pump.door import ACCEPTS_AT_ONCE, Door, Keeper
+from tincans.pump.execution import awaited
+from tincans.pump.host import DRAIN_SECONDS, Host, log
+from tincans.pump.hub_board import Asker
 from tincans.pump.link import Link
 from tincans.pump.reactor import spawn
+from tincans.toolkit import asyncio_bridge
 from tincans.toolkit.keep import Keep
 
 TRY_AGAIN = 0.1
@@ -38,6 +45,8 @@ class AsyncHost(Host):
         self.loop = loop
         self.background = LoopBackground(loop)
         self.ended = asyncio.Event()
+        self.ending = 0
+        """Servers of public protocols that are being closed by a thread."""
         super().__init__(name=name, keep=keep, keys=keys)
         self.on_last_door = lambda: self.background.run(self.finish())
 
@@ -55,14 +64,37 @@ class AsyncHost(Host):
 
     async def open_soon(self, url: str) -> str:
         """Listen on one more URL; the URL to connect to."""
-        door = await in_thread(lambda: self.listen(url), long=True, discard=lambda door: door.listener.close())
+        method = method_of(url)
+        protocol = method.protocol
+        if protocol is not None:
+            return await in_thread(lambda: self.open_protocol(method, protocol), long=True)
+        if not method.calls:
+            return self.open_board(method)
+        door = await in_thread(lambda: self.listen(method), long=True, discard=lambda door: door.listener.close())
         keeper = DoorKeeper(self, door)
+        self.methods.append(method)
         self.doors.append(keeper)
         keeper.begin()
         return door.listener.address
 
+    def open_protocol(self, method: Method, protocol: PublicProtocol) -> str:
+        address = super().open_protocol(method, protocol)
+        self.doors[-1] = ProtocolKeeper(self, self.doors[-1])
+        return address
+
+    def asker(self, owner: object) -> Asker:
+        return ThreadAsker(self.hub, owner)
+
+    def run_async(
+        self, awaitable: Any, visit: Any, then: Callable[[Any, BaseException | None], None]
+    ) -> Callable[[], None]:
+        return asyncio_bridge.run(awaited(awaitable, visit), then, on=self.loop)
+
+    def driven(self, elements: Any) -> Iterator[Any]:
+        return asyncio_bridge.iterate(elements, on=self.loop)
+
     def is_draining(self) -> bool:
-        return bool(self.executor.jobs) or super().is_draining()
+        return bool(self.executor.jobs or self.ending) or super().is_draining()
 
     async def finish(self, *, drain: float = DRAIN_SECONDS) -> None:
         """Stop listening, say goodbye, let running functions finish within `drain` seconds, end all links."""
@@ -80,6 +112,27 @@ class AsyncHost(Host):
         await self.hub.finish()
         self.end()
         self.ended.set()
+
+
+class ProtocolKeeper:
+    """A public protocol's server: it ends on a thread, for what it still does may need the loop."""
+
+    def __init__(self, host: AsyncHost, served: Keeper) -> None:
+        self._host = host
+        self._served = served
+
+    def close(self) -> None:
+        self._host.ending += 1
+        spawn(self._close, "tincans-close")
+
+    def _close(self) -> None:
+        try:
+            self._served.close()
+        finally:
+            on_loop(self._host.loop, self._closed)
+
+    def _closed(self) -> None:
+        self._host.ending -= 1
 
 
 class DoorKeeper:

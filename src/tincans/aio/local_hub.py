@@ -181,3 +181,21 @@ class LoopAsker:
             raise ClosedError(f"The hub opened no stream for {name}.")
         ticket.elements.on_close = lambda: self._hub.cancel(ticket)
         return ticket.elements
+
+
+class ThreadAsker:
+    """pump.hub_board.Asker for threads of the serving program: those of a public protocol."""
+
+    def __init__(self, hub: LoopHub, owner: object) -> None:
+        self._loop = hub.loop
+        self._asker = LoopAsker(hub, owner)
+
+    def ask(self, name: str, *args: Any, timeout: float | None) -> Any:
+        return asyncio.run_coroutine_threadsafe(self._asker.ask(name, *args, timeout=timeout), self._loop).result()
+
+    def tell(self, name: str, *args: Any) -> None:
+        asyncio.run_coroutine_threadsafe(self._asker.tell(name, *args), self._loop).result()
+
+    def open(self, name: str, *args: Any, timeout: float | None) -> LocalElements:
+        opened = asyncio.run_coroutine_threadsafe(self._asker.open(name, *args, timeout=timeout), self._loop)
+        return opened.result()

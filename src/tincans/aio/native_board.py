@@ -10,16 +10,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Awaitable, Callable, Hashable
+from collections.abc import Awaitable, Callable, Hashable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar
 
 from tincans import contracts
 from tincans.aio.background import in_thread
-from tincans.aio.board import Asker, Board, hub_board
+from tincans.aio.board import Asker, Board, Topics, hub_board
 from tincans.aio.waiting import forget
-from tincans.contracts import Change, Delivery, Policy
+from tincans.contracts import Buffer, Change, Delivery, Parts, Policy
 from tincans.errors import TincansError
+from tincans.finder import Method
+from tincans.pump.server_board import hub_is_first, speaks_hub
 
 SLICE = 1.0
 T = TypeVar("T")
@@ -165,19 +168,63 @@ class ThreadedLocks:
         await in_thread(partial(self._locks.release, name, owner, timeout=timeout), long=True)
 
 
-def whole_board(asker: Asker, own: contracts.Board | None) -> Board:
-    """A whole board: what the method has of its own, and the hub for the rest."""
-    hub = hub_board(asker)
-    if own is None:
-        return hub
+class ThreadedAnswers:
+    """A method's own answering machine."""
+
+    def __init__(self, answers: contracts.Answers) -> None:
+        self._answers = answers
+
+    async def leave(self, parts: Parts, *, timeout: float | None) -> str:
+        return await in_thread(partial(self._answers.leave, parts, timeout=timeout), long=True)
+
+    async def collect(self, ticket: str, *, timeout: float | None) -> list[Buffer] | None:
+        collect = partial(self._answers.collect, ticket)
+        return await _in_slices(lambda left: in_thread(partial(collect, timeout=left), long=True), timeout)
+
+
+def threaded_board(own: contracts.Board, hub: Board | None = None) -> Board:
+    """What a board has, on threads, and the hub for the rest."""
 
     async def close() -> None:
         await in_thread(own.close, long=True)
 
+    nothing: Any = None
     return Board(
-        topics=hub.topics if own.topics is None else ThreadedTopics(own.topics),
-        queues=hub.queues if own.queues is None else ThreadedQueues(own.queues),
-        values=hub.values if own.values is None else ThreadedValues(own.values),
-        locks=hub.locks if own.locks is None else ThreadedLocks(own.locks),
+        topics=ThreadedTopics(own.topics) if own.topics is not None else hub.topics if hub else nothing,
+        queues=ThreadedQueues(own.queues) if own.queues is not None else hub.queues if hub else nothing,
+        values=ThreadedValues(own.values) if own.values is not None else hub.values if hub else nothing,
+        locks=ThreadedLocks(own.locks) if own.locks is not None else hub.locks if hub else nothing,
+        answers=None if own.answers is None else ThreadedAnswers(own.answers),
         close=close,
     )
+
+
+def whole_board(asker: Asker, own: contracts.Board | None) -> Board:
+    """A whole board: what the method has of its own, and the hub for the rest."""
+    hub = hub_board(asker)
+    return hub if own is None else threaded_board(own, hub)
+
+
+class EveryTopic:
+    """News goes to each of two; subscriptions live at the first."""
+
+    def __init__(self, first: Topics, second: Topics) -> None:
+        self._first = first
+        self._second = second
+        self.subscribe = first.subscribe
+
+    async def publish(self, topic: str, value: Any, *, timeout: float | None) -> None:
+        await self._first.publish(topic, value, timeout=timeout)
+        await self._second.publish(topic, value, timeout=timeout)
+
+
+def server_board(asker: Asker, own: contracts.Board | None, methods: Sequence[Method]) -> Board:
+    """The serving program's own board; see pump/server_board.py."""
+    hub = hub_board(asker)
+    if own is None:
+        return hub
+    whole = threaded_board(own, hub)
+    if own.topics is None or not speaks_hub(methods):
+        return whole
+    both = (hub.topics, whole.topics) if hub_is_first(methods) else (whole.topics, hub.topics)
+    return replace(whole, topics=EveryTopic(*both))

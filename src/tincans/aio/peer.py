@@ -12,13 +12,14 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Generic, TypeVar, cast, overload
 
 from tincans.aio.background import in_thread
-from tincans.aio.channel import AsyncChannel
+from tincans.aio.tickets import Ticket
 from tincans.aio.verbs import Flag, Lock, Messages, Queue, State
 from tincans.aio.waiting import Opening
+from tincans.aio.way import AsyncWay, way_of
 from tincans.aio.words import Words
-from tincans.contracts import Note, Policy
+from tincans.contracts import Buffer, Note, Policy
 from tincans.core.interface import contract as read_contract
-from tincans.finder import facts_of, resolve
+from tincans.finder import method_of
 from tincans.peer import CALL_TIMEOUT, CONNECT_TIMEOUT, Caller, check_needs
 from tincans.pump.calling import Reading
 
@@ -32,43 +33,61 @@ class Peer(Generic[C]):
     DisconnectedError when the other program dies.
     """
 
-    def __init__(self, channel: AsyncChannel, words: Words, timeout: float | None) -> None:
-        self._channel = channel
+    def __init__(self, way: AsyncWay, words: Words, timeout: float | None) -> None:
+        self._way = way
         self._words = words
         self._timeout = timeout
-        self.call = cast(C, Caller(channel.call, timeout))
+        self.call = cast(C, Caller(way.call, timeout))
         """Call and wait: `await peer.call.add(2, 5)` or `await peer.call("add", 2, 5)`."""
-        self.start: Any = Caller(channel.start, timeout)
+        self.start: Any = Caller(way.start, timeout)
         """Call and get an asyncio.Future at once: `await peer.start.add(2, 5)`."""
-        self.notify: Any = Caller(channel.notify, timeout)
+        self.notify: Any = Caller(way.notify, timeout)
         """Call without an answer: `await peer.notify.log("hello")`."""
 
     @property
     def url(self) -> str:
         """The address, with masked secrets."""
-        return self._channel.url
+        return self._way.url
 
-    def with_options(self, *, timeout: float | None = CALL_TIMEOUT, idempotent: bool = False) -> Peer[C]:
+    def with_options(
+        self, *, timeout: float | None = CALL_TIMEOUT, idempotent: bool = False, wait: bool = True
+    ) -> Peer[C]:
         """The same peer with another `timeout` (seconds, None: no bound), or whose calls may be repeated safely.
 
-        `await peer.with_options(timeout=1).call.add(2, 5)`
+        `await peer.with_options(timeout=1).call.add(2, 5)`. With `wait=False` a call is left for the other program,
+        which need not run now, and gives a `Ticket` to ask for the answer with; where the method keeps calls.
         """
-        other: Peer[C] = Peer(self._channel, self._words, timeout)
-        if idempotent:
-            other.call = cast(C, Caller(self._channel.call_again, timeout))
+        other: Peer[C] = Peer(self._way, self._words, timeout)
+        if not wait:
+            other.call = cast(C, Caller(self._leave, timeout))
+        elif idempotent:
+            other.call = cast(C, Caller(self._way.call_again, timeout))
         return other
+
+    async def _leave(
+        self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], *, timeout: float | None
+    ) -> Ticket:
+        answers = await self._words.answers()
+        return self.ticket(await answers.leave(self._way.written(name, args, kwargs), timeout=timeout), name)
+
+    def ticket(self, id: str, name: str = "") -> Ticket:
+        """The ticket of a call that was left earlier, by any program. `name`: the function's, for its type."""
+
+        async def collect(id: str, timeout: float | None) -> list[Buffer] | None:
+            return await (await self._words.answers()).collect(id, timeout=timeout)
+
+        return Ticket(id, collect, lambda parts: self._way.answer_in(parts, name))
 
     def expose(self, function: Callable[..., Any] | None = None, **options: Any) -> Any:
         """Let the other program call a function of this one; async ones run on the loop, plain ones on threads."""
         if function is None:
             return lambda f: self.expose(f, **options)
-        self._channel.dispatcher.expose(function, **options)
+        self._way.expose(function, **options)
         return function
 
     async def describe(self) -> dict[str, Any]:
         """The other program's functions with types and docs, as plain data."""
-        description: dict[str, Any] = await self._channel.call("$describe", (), {}, timeout=self._timeout)
-        return description
+        return await self._way.describe(timeout=self._timeout)
 
     async def publish(self, topic: str, value: Any) -> None:
         """Tell everybody who listens to `topic` now."""
@@ -120,11 +139,12 @@ class Peer(Generic[C]):
 
     async def share(self, array: Any) -> Any:
         """The same array in memory that can be passed on without a copy, where the method can; read-only."""
+        self._words.need("share")
         return await share(array)
 
     async def close(self) -> None:
         """End the connection; anyone waiting gets ClosedError. May be called twice."""
-        self._channel.close()
+        self._way.close()
         await self._words.close()
 
     async def __aenter__(self) -> Peer[C]:
@@ -193,13 +213,16 @@ def connect(
     """
 
     async def make() -> Peer[Any]:
-        address, transport, wire = resolve(url)
-        facts = facts_of(transport, wire)
-        check_needs(needs, facts, str(address))
+        method = method_of(url)
+        check_needs(needs, method.facts, str(method.address))
         types: Mapping[str, Any] = {} if contract is None else read_contract(contract)
-        channel = AsyncChannel(address, transport, wire, Reading(types, {cls.__name__: cls for cls in errors}))
-        words = Words(lambda: channel.board(CONNECT_TIMEOUT), facts, str(address), call_timeout)
-        await channel.link(timeout)
-        return Peer(channel, words, call_timeout)
+        way = way_of(method, Reading(types, {cls.__name__: cls for cls in errors}))
+        words = Words(lambda: way.board(CONNECT_TIMEOUT), method.facts, way.url, call_timeout)
+        try:
+            await way.reach(timeout)
+        except BaseException:
+            way.close()
+            raise
+        return Peer(way, words, call_timeout)
 
     return Opening(make)

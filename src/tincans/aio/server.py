@@ -17,15 +17,16 @@ from pathlib import Path
 from typing import Any
 
 from tincans.aio.background import in_thread
-from tincans.aio.board import Board, hub_board
+from tincans.aio.board import Board
 from tincans.aio.host import AsyncHost
 from tincans.aio.local_hub import LoopAsker
+from tincans.aio.native_board import server_board
 from tincans.aio.peer import share
 from tincans.aio.verbs import Flag, Lock, Messages, Queue, State
 from tincans.aio.waiting import Opening
 from tincans.aio.words import Words
 from tincans.contracts import Note, Policy
-from tincans.facts import Facts
+from tincans.pump.server_board import own_board, server_facts
 from tincans.server import check_urls, keep_of, keys_by_name
 from tincans.toolkit.runtime_directory import Registration, register
 
@@ -39,12 +40,7 @@ class Server:
     def __init__(self, host: AsyncHost) -> None:
         self._host = host
         self._registration: Registration | None = None
-        board = hub_board(LoopAsker(host.hub, self))
-
-        async def the_board() -> Board:
-            return board
-
-        self._words = Words(the_board, Facts("the serving program's own hub"), "this server", None)
+        self._words = Words(self._board, server_facts(()), "this server", None)
         self.urls: list[str] = []
         """Where it can be reached: what to give to `connect`."""
         host.dispatcher.reserve("$describe", self._describe)
@@ -53,11 +49,19 @@ class Server:
         try:
             for url in urls:
                 self.urls.append(await self._host.open_soon(url))
+            self._words = Words(self._board, server_facts(self._host.methods), "this server", None)
+            if not all(method.calls for method in self._host.methods):
+                await self._words.board()  # there is nothing else that would tell of a wrong place
             name = self._host.name or self.urls[0]
             self._registration = await in_thread(lambda: register(name, self.urls), discard=lambda made: made.close())
         except BaseException:
             await self._host.finish(drain=0)
             raise
+
+    async def _board(self) -> Board:
+        methods = self._host.methods
+        own = await in_thread(lambda: own_board(methods), long=True)
+        return server_board(LoopAsker(self._host.hub, self), own, methods)
 
     @property
     def url(self) -> str:
@@ -144,6 +148,7 @@ class Server:
 
     async def share(self, array: Any) -> Any:
         """The same array in memory that can be passed on without a copy, where the method can; read-only."""
+        self._words.need("share")
         return await share(array)
 
     async def run(self) -> None:

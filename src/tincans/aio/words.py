@@ -15,13 +15,13 @@ from functools import partial
 from typing import Any
 
 from tincans.aio.background import in_thread
-from tincans.aio.board import Board, Subscription
+from tincans.aio.board import Answers, Board, Subscription
 from tincans.aio.verbs import Flag, Lock, Messages, Queue, State
 from tincans.contracts import Note, Policy
 from tincans.core.signature import is_async
 from tincans.errors import TincansError
 from tincans.facts import Facts
-from tincans.verbs import SUBSCRIPTION_LIMIT
+from tincans.verbs import SUBSCRIPTION_LIMIT, no_answers
 from tincans.verbs import Words as SyncWords
 
 log = logging.getLogger("tincans")
@@ -32,10 +32,11 @@ class Words:
 
     def __init__(self, board: Callable[[], Awaitable[Board]], facts: Facts, url: str, timeout: float | None) -> None:
         self._make_board = board
+        self._url = url
         self._making = asyncio.Lock()
         self._made: Board | None = None
         self._timeout = timeout
-        self._need = SyncWords(_no_board, facts, url, timeout).need
+        self.need = SyncWords(_no_board, facts, url, timeout).need
         self._followers: list[Follower] = []
 
     async def board(self) -> Board:
@@ -53,11 +54,11 @@ class Words:
             await self._made.close()
 
     async def publish(self, topic: str, value: Any) -> None:
-        self._need("publish")
+        self.need("publish")
         await (await self.board()).topics.publish(topic, value, timeout=self._timeout)
 
     def subscribe(self, pattern: str, *, limit: int = SUBSCRIPTION_LIMIT, on_full: Policy = "drop_oldest") -> Messages:
-        self._need("publish")
+        self.need("publish")
 
         async def open() -> Subscription:
             topics = (await self.board()).topics
@@ -66,21 +67,29 @@ class Words:
         return Messages(open)
 
     def queue(self, name: str, **options: Any) -> Queue:
-        self._need("queue")
+        self.need("queue")
         return Queue(self.board, name, timeout=self._timeout, **options)
 
     @property
     def state(self) -> State:
-        self._need("state")
+        self.need("state")
         return State(self.board, self._timeout)
 
     def flag(self, name: str) -> Flag:
-        self._need("flag")
+        self.need("flag")
         return Flag(self.board, name, self._timeout)
 
     def lock(self, name: str, *, timeout: float | None = None) -> Lock:
-        self._need("lock")
+        self.need("lock")
         return Lock(self.board, name, timeout)
+
+    async def answers(self) -> Answers:
+        """The calls left for later; UnsupportedError where the method keeps none."""
+        self.need("call")
+        found = (await self.board()).answers
+        if found is None:
+            raise no_answers(self._url)
+        return found
 
     def follow(self, pattern: str, function: Callable[[Note], object]) -> None:
         self._followers.append(Follower(self.subscribe(pattern), pattern, function))

@@ -8,12 +8,14 @@ Rules of this file
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import itertools
 import os
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from typing import Any
 
@@ -22,9 +24,8 @@ import pytest
 import tincans
 from tincans.conformance import faces
 from tincans.conformance.service import Alice, expose_all
-from tincans.core.address import parse
-from tincans.facts import Facts
-from tincans.finder import facts_of, resolve
+from tincans.facts import Facts, No
+from tincans.finder import method_of
 
 _numbers = itertools.count(1)
 
@@ -64,9 +65,9 @@ class Method:
     def __init__(self, template: str) -> None:
         self.template = template
         self.url = fresh(template)
-        _, transport, wire = resolve(self.url)
-        self.address = parse(self.url)
-        self.facts: Facts = facts_of(transport, wire)
+        method = method_of(self.url)
+        self.address = method.address
+        self.facts: Facts = method.facts
         self.shared = self.address.method != "stdio"
         """Whether all connections reach the same Alice."""
         self._program: subprocess.Popen[str] | None = None
@@ -74,8 +75,8 @@ class Method:
         self._serve()
 
     def _serve(self) -> None:
-        if not self.shared:
-            return  # connecting starts the program
+        if not self.shared or isinstance(self.facts.call, No):
+            return  # connecting starts the program, or there is none to start
         if self.facts.reach == "one program":
             self._server = tincans.serve(self.url)
             expose_all(self._server, Alice())
@@ -106,7 +107,67 @@ def fresh(template: str) -> str:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = str(probe.getsockname()[1])
-    return template.format(name=f"conformance-{os.getpid()}-{next(_numbers)}", port=port, python=sys.executable)
+    name = f"conformance-{os.getpid()}-{next(_numbers)}"
+    return template.format_map(_Places(name=name, port=port, python=sys.executable))
+
+
+class _Places(dict[str, str]):
+    """What stands for the words in a template: `{dir}` is a fresh directory, and a word in `methods.SERVERS` the place
+    of a server that is started when it is first needed."""
+
+    def __missing__(self, word: str) -> str:
+        if word == "dir":
+            return _directories.fresh()
+        return _servers.place(word)
+
+
+class _Directories:
+    """Fresh directories, gone when the run ends."""
+
+    def __init__(self) -> None:
+        self._made: list[tempfile.TemporaryDirectory[str]] = []
+
+    def fresh(self) -> str:
+        self._made.append(tempfile.TemporaryDirectory(prefix="tincans-conformance-"))
+        return self._made[-1].name
+
+    def close(self) -> None:
+        while self._made:
+            self._made.pop().cleanup()
+
+
+class _Servers:
+    """Servers that methods need, each started once, by the context managers in `methods.SERVERS`."""
+
+    def __init__(self) -> None:
+        self._running: dict[str, str] = {}
+        self._stack = contextlib.ExitStack()
+
+    def place(self, word: str) -> str:
+        """Where it listens. A server that is not installed skips the test by name; not in CI, which has all."""
+        if word not in self._running:
+            start = importlib.import_module("methods").SERVERS[word]
+            try:
+                self._running[word] = self._stack.enter_context(start())
+            except FileNotFoundError as missing:
+                if os.environ.get("CI"):
+                    raise
+                pytest.skip(str(missing))
+        return self._running[word]
+
+    def close(self) -> None:
+        self._running.clear()
+        self._stack.close()
+
+
+_directories = _Directories()
+_servers = _Servers()
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Nothing of ours runs, or lies about, when the run is over."""
+    _servers.close()
+    _directories.close()
 
 
 def start_alice(*urls: str, keep: str | None = None, program: str = "tincans.conformance.program") -> Any:

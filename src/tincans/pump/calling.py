@@ -7,6 +7,7 @@ Rules of this file
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Mapping
 from functools import cache
@@ -14,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct, field
 
-from tincans.contracts import Reader
+from tincans.contracts import Buffer, Parts, Reader, Wire
 from tincans.core.messages import Cancel, Failure, Reply, Request
-from tincans.errors import CallTimeoutError, WaitTimeoutError
+from tincans.errors import CallTimeoutError, UnsupportedError, WaitTimeoutError
 from tincans.pump.failures import error_of
 from tincans.pump.flows import Stream
 from tincans.pump.link import Link
@@ -77,7 +78,7 @@ def call(
                 calls.pop(id, None)
                 if not reading.types:
                     return link.read_any(message.value, message)
-                return result_of(link, message, name, operation, timeout, reading)
+                return result_of(link.wire, message, name, operation, timeout, reading)
         else:
             link.send(request, timeout=timeout)
     except WaitTimeoutError:
@@ -99,7 +100,7 @@ def call(
         raise timed_out(operation, timeout)
     if waiter.error is not None:
         raise waiter.error
-    return result_of(link, waiter.message, name, operation, timeout, reading)
+    return result_of(link.wire, waiter.message, name, operation, timeout, reading)
 
 
 def start(
@@ -166,11 +167,11 @@ def timed_out(operation: str, timeout: float | None) -> CallTimeoutError:
     )
 
 
-def result_of(link: Link, message: Any, name: str, operation: str, timeout: float | None, reading: Reading) -> Any:
+def result_of(wire: Wire, message: Any, name: str, operation: str, timeout: float | None, reading: Reading) -> Any:
     """The value of a Reply; raises what a Failure says."""
     if type(message) is Reply:
         expected = reading.types.get(name, Any) if reading.types else Any
-        read: Reader = link.wire.reader(expected)
+        read: Reader = wire.reader(expected)
         if not message.stream:
             return read(message.value, message)
         return Stream(message.value, _element_reader(read), operation, timeout)
@@ -180,3 +181,16 @@ def result_of(link: Link, message: Any, name: str, operation: str, timeout: floa
 
 def _element_reader(read: Reader) -> Callable[[Any], Any]:
     return lambda message: read(message.value, message)
+
+
+def request_left(wire: Wire, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Buffer]:
+    """A request to be left for later, with a key by which a repetition is known."""
+    return wire.encode(Request(1, name, args, kwargs or None, None, os.urandom(16).hex()))
+
+
+def answer_left(wire: Wire, parts: Parts, name: str, reading: Reading) -> Any:
+    """The value in the answer to a call that was left; raises what a Failure says."""
+    message: Any = wire.decode(parts)
+    if getattr(message, "stream", False):
+        raise UnsupportedError(f"The answer of {name or 'this call'} is a stream: call it while both programs run.")
+    return result_of(wire, message, name, name or "the call", None, reading)

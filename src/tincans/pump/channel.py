@@ -18,7 +18,8 @@ from collections.abc import Callable
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from tincans.contracts import Board, Transport, Wire
+from tincans.contracts import Board, Buffer, Parts, Transport, Wire
+from tincans.contracts.protocol import Elements
 from tincans.core.address import Address
 from tincans.core.handshake import GREETING_TIMEOUT
 from tincans.core.messages import Message, Request
@@ -35,7 +36,7 @@ from tincans.pump.calling import PLAIN, Reading
 from tincans.pump.dialing import FIRST_BACKOFF, Attempts, Dialer
 from tincans.pump.execution import Executor, release
 from tincans.pump.flows import ENDED, Incoming
-from tincans.pump.hub_board import Elements, hub_board
+from tincans.pump.hub_board import hub_board
 from tincans.pump.link import Link
 from tincans.pump.reactor import reactor
 
@@ -53,6 +54,7 @@ class Channel:
     def __init__(self, address: Address, transport: Transport, wire: Wire, reading: Reading = PLAIN) -> None:
         self.address = address
         self.url = str(address)
+        self.wire = wire
         self.reading = reading
         self.on_lost: Callable[[TincansError], None] | None = None
         self._dialer = Dialer(address, transport, wire)
@@ -73,6 +75,15 @@ class Channel:
     @cached_property
     def _executor(self) -> Executor:
         return Executor(self.dispatcher)
+
+    def reach(self, timeout: float) -> None:
+        """Reach the server now; UnreachableError when nobody comes within `timeout`."""
+        self.link(timeout)
+
+    def expose(self, function: Callable[..., Any], **options: Any) -> None:
+        """Let the other program call a function of this one, from now on."""
+        self.dispatcher.expose(function, **options)
+        self.link(GREETING_TIMEOUT).attend()
 
     def exposes(self) -> bool:
         """Whether the other side may call anything here."""
@@ -194,6 +205,19 @@ class Channel:
         """A call without an answer: returns when it has left."""
         self.link(timeout).send(Request(0, name, args, kwargs or None, timeout), timeout=timeout)
 
+    def describe(self, *, timeout: float | None) -> dict[str, Any]:
+        """The other program's functions with types and docs."""
+        description: dict[str, Any] = self.call("$describe", (), {}, timeout=timeout)
+        return description
+
+    def written(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Buffer]:
+        """A request as it is left for later."""
+        return calling.request_left(self.wire, name, args, kwargs)
+
+    def answer_in(self, parts: Parts, name: str) -> Any:
+        """What an answer says: its value, or the error that it raises."""
+        return calling.answer_left(self._dialer.wire, parts, name, self.reading)
+
     def _located(self, error: TincansError) -> TincansError:
         if error.url is None:
             error.url = self.url
@@ -232,7 +256,7 @@ class Channel:
 
     def board(self, timeout: float) -> Board:
         """The method's own board, completed by the hub of the other program."""
-        return hub_board(self, self._dialer.transport.board(self.address, timeout=timeout))
+        return hub_board(self, self._dialer.transport.board(self.address, wire=self.wire, timeout=timeout))
 
     # -- the end -----------------------------------------------------------------------------------------------------
 

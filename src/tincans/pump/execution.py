@@ -270,7 +270,7 @@ class Executor:
             else:
                 self._fail(link, request, error)
 
-        cancel = asyncio_bridge.run(_awaiting(coroutine, link, request), then)
+        cancel = asyncio_bridge.run(awaited(coroutine, (link, request)), then)
         if request.id and request.id in link.session.running:
             link.session.running[request.id] = Running(cancel)
 
@@ -324,9 +324,10 @@ class Executor:
         return read(request.args, request), {} if request.kwargs is None else read(request.kwargs, request)
 
 
-async def _awaiting(coroutine: Any, link: Link, request: Request[Any]) -> Any:
-    calling_now.set((link, request))
-    return await coroutine
+async def awaited(awaitable: Any, visit: Any) -> Any:
+    """Its result; `caller()` in it is who `visit` says: the link and the request."""
+    calling_now.set(visit)
+    return await awaitable
 
 
 def release(link: Link, request: Request[Any]) -> bool:

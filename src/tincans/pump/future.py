@@ -62,7 +62,7 @@ class CallFuture(concurrent.futures.Future):  # type: ignore[type-arg]  # generi
                 if type(message) is Reply and not message.stream and not self._read[3].types:
                     self._value = self._link.read_any(message.value, message)
                 else:
-                    self._value = result_of(self._link, message, *self._read)
+                    self._value = result_of(self._link.wire, message, *self._read)
             except Exception as failure:
                 error = failure
         self._failed = error

@@ -13,20 +13,20 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
-from msgspec import Struct
 from msgspec.structs import replace
 
-from tincans.contracts import Connection, Listener, Wire
-from tincans.core.address import Address
+from tincans.contracts import Connection, Wire
 from tincans.core.dispatch import Dispatcher
 from tincans.core.handshake import GREETING_LIMIT, GREETING_TIMEOUT, NONCE_BYTES, Accepting, Me
 from tincans.core.messages import Goodbye, Hello, Message, Request
 from tincans.errors import ClosedError, DeniedError, DisconnectedError, ProtocolError, TincansError
-from tincans.finder import find_framing, resolve
-from tincans.pump.execution import SETTING_UP, Executor, release
+from tincans.finder import Method, find_framing, method_of
+from tincans.pump.door import Door, DoorKeeper, Keeper
+from tincans.pump.execution import SETTING_UP, Executor, awaited, release
+from tincans.pump.hub_board import Asker
 from tincans.pump.hub_service import HubService
 from tincans.pump.keys import keys_of
 from tincans.pump.link import Link
@@ -34,28 +34,12 @@ from tincans.pump.reactor import Background, Timer, reactor
 from tincans.version import VERSION
 
 if TYPE_CHECKING:
+    from tincans.contracts.protocol import PublicProtocol
     from tincans.toolkit.keep import Keep
 
 MAX_STRANGERS = 4096
-ACCEPTS_AT_ONCE = 64
 DRAIN_SECONDS = 5.0
 log = logging.getLogger("tincans")
-
-
-class Door(Struct):
-    """One address that a host listens on."""
-
-    address: Address
-    wire: Wire
-    listener: Listener
-    keys: Mapping[str, bytes]
-    max_message: int
-
-
-class Keeper(Protocol):
-    """Who accepts at a door."""
-
-    def close(self) -> None: ...
 
 
 class Host:
@@ -69,6 +53,8 @@ class Host:
         self.reactor: Background = self.make_background()
         self.hub = self.make_hub(keep)
         self.doors: list[Keeper] = []
+        self.methods: list[Method] = []
+        """What it is reached by, in the order of its URLs."""
         self.links: dict[Link, None] = {}
         self.strangers: dict[Link, Accepting] = {}
         self._cutters: dict[Link, Timer] = {}
@@ -95,23 +81,64 @@ class Host:
     def make_link(self, connection: Connection, wire: Wire) -> Link:
         return Link(connection, wire, self, self.reactor, connecting=False)
 
+    def asker(self, owner: object) -> Asker:
+        """The hub, for threads of this program."""
+        from tincans.pump.local_hub import LocalAsker
+
+        return LocalAsker(self.hub, owner)
+
+    def run_async(
+        self, awaitable: Any, visit: Any, then: Callable[[Any, BaseException | None], None]
+    ) -> Callable[[], None]:
+        """Run what an async function gave, for a protocol's caller; what cancels it."""
+        from tincans.toolkit import asyncio_bridge
+
+        return asyncio_bridge.run(awaited(awaitable, visit), then)
+
+    def driven(self, elements: Any) -> Iterator[Any]:
+        """An async generator as an iterator for a thread."""
+        from tincans.toolkit import asyncio_bridge
+
+        return asyncio_bridge.iterate(elements)
+
     # -- doors ----------------------------------------------------------------------------------------------
 
     def open(self, url: str) -> str:
         """Listen on one more URL; the URL to connect to."""
-        door = self.listen(url)
-        keeper = _DoorKeeper(self, door)
+        method = method_of(url)
+        if method.protocol is not None:
+            return self.open_protocol(method, method.protocol)
+        if not method.calls:
+            return self.open_board(method)
+        keeper = DoorKeeper(self, self.listen(method))
+        self.methods.append(method)
         self.doors.append(keeper)
         keeper.begin()
-        return door.listener.address
+        return keeper.door.listener.address
 
-    def listen(self, url: str) -> Door:
-        """A listener for a URL, whose connections nobody accepts yet. May block for a moment."""
-        address, transport, wire = resolve(url)
+    def listen(self, method: Method) -> Door:
+        """A listener whose connections nobody accepts yet. May block for a moment."""
+        address, transport, wire = method.address, method.transport, method.wire
+        assert transport is not None
         settings = address.settings(transport.options)
         keys = {**self._keys, **keys_of(address)}
         listener = transport.listen(address, framing=find_framing(wire))
         return Door(address, wire, listener, keys, int(settings.get("max_message") or 2**30))
+
+    def open_protocol(self, method: Method, protocol: PublicProtocol) -> str:
+        """Serve by a public protocol, which has a server of its own. May block for a moment."""
+        from tincans.pump.service import HostService
+
+        keys = {**self._keys, **keys_of(method.address)}
+        served = protocol.serve(method.address, HostService(self, keys))
+        self.methods.append(method)
+        self.doors.append(served)
+        return served.address
+
+    def open_board(self, method: Method) -> str:
+        """A method without calls: there is nothing to listen to, but the server's own words use its board."""
+        self.methods.append(method)
+        return str(method.address)
 
     # -- links ----------------------------------------------------------------------------------------------
 
@@ -256,57 +283,3 @@ class Host:
 
 def _nothing() -> None:
     """Nobody minds."""
-
-
-class _DoorKeeper:
-    """Accepts connections on one listener: by the reactor where it has a descriptor, else by a thread."""
-
-    def __init__(self, host: Host, door: Door) -> None:
-        self.host = host
-        self.door = door
-        self._fd = door.listener.fileno()
-
-    def begin(self) -> None:
-        if self._fd is None:
-            threading.Thread(target=self._accept_for_ever, name="tincans-accept", daemon=True).start()
-        else:
-            self.host.reactor.arm(self._fd, self)
-
-    def ready(self) -> None:
-        """A worker's job: accept who is there."""
-        try:
-            for _ in range(ACCEPTS_AT_ONCE):
-                connection = self.door.listener.accept(timeout=0)
-                if connection is None:
-                    break
-                self.host.admit(self.door, connection)
-        except ClosedError:
-            self.host.door_over(self)
-            return
-        except Exception as error:  # out of descriptors or memory: others may leave, so try again
-            log.warning("Could not accept on %s: %s", self.door.listener.address, error)
-            self.host.reactor.call_at(time.monotonic() + 0.1, self.begin)
-            return
-        if not self.host.closed.is_set() and self._fd is not None:
-            self.host.reactor.arm(self._fd, self)
-
-    def rest(self) -> bool:
-        return True
-
-    def _accept_for_ever(self) -> None:
-        while not self.host.closed.is_set():
-            try:
-                connection = self.door.listener.accept(timeout=None)
-                if connection is not None:
-                    self.host.admit(self.door, connection)
-            except ClosedError:
-                self.host.door_over(self)
-                return
-            except Exception as error:
-                log.warning("Could not accept on %s: %s", self.door.listener.address, error)
-                self.host.closed.wait(0.1)
-
-    def close(self) -> None:
-        if self._fd is not None:
-            self.host.reactor.forget(self._fd, self)
-        self.door.listener.close()

@@ -11,17 +11,11 @@ from collections.abc import Hashable
 from typing import Any, Protocol
 
 from tincans.contracts import Board, Change, Delivery, Note, Policy
+from tincans.contracts.protocol import Elements
 from tincans.errors import ClosedError, DisconnectedError, FullError, TincansError, WaitTimeoutError
 from tincans.pump import questions
 from tincans.pump.flows import ENDED
 from tincans.pump.questions import Question, StreamQuestion
-
-
-class Elements(Protocol):
-    """An open stream of the hub: (topic, value, dropped so far) each, None at the timeout, ENDED at the end."""
-
-    def receive(self, *, timeout: float | None) -> Any: ...
-    def close(self) -> None: ...
 
 
 class Asker(Protocol):
@@ -201,5 +195,6 @@ def hub_board(asker: Asker, own: Board | None = None) -> Board:
         queues=own.queues or HubQueues(asker),
         values=own.values or HubValues(asker),
         locks=own.locks or HubLocks(asker),
+        answers=own.answers,
         close=own.close,
     )

@@ -36,9 +36,16 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork_in_child)
 
 
-def run(coroutine: Coroutine[Any, Any, Any], then: Callable[[Any, BaseException | None], None]) -> Callable[[], None]:
-    """Run a coroutine on the loop; `then(result, error)` is called there. Returns what cancels it."""
-    future = asyncio.run_coroutine_threadsafe(coroutine, loop())
+def run(
+    coroutine: Coroutine[Any, Any, Any],
+    then: Callable[[Any, BaseException | None], None],
+    on: asyncio.AbstractEventLoop | None = None,
+) -> Callable[[], None]:
+    """Run a coroutine on the loop `on`, or the background loop; `then(result, error)` is called there.
+
+    Returns what cancels it.
+    """
+    future = asyncio.run_coroutine_threadsafe(coroutine, on or loop())
 
     def finished(done: Any) -> None:
         error: BaseException | None
@@ -56,8 +63,8 @@ def run(coroutine: Coroutine[Any, Any, Any], then: Callable[[Any, BaseException 
     return cancel
 
 
-def iterate(elements: AsyncIterator[Any]) -> Iterator[Any]:
-    """A sync iterator over an async one; each element is awaited on the background loop.
+def iterate(elements: AsyncIterator[Any], on: asyncio.AbstractEventLoop | None = None) -> Iterator[Any]:
+    """A sync iterator over an async one; each element is awaited on the loop `on`, or on the background loop.
 
     >>> async def count():
     ...     yield 1
@@ -65,16 +72,17 @@ def iterate(elements: AsyncIterator[Any]) -> Iterator[Any]:
     >>> list(iterate(count()))
     [1, 2]
     """
+    on = on or loop()
     try:
         while True:
             try:
-                yield asyncio.run_coroutine_threadsafe(_next(elements), loop()).result()
+                yield asyncio.run_coroutine_threadsafe(_next(elements), on).result()
             except StopAsyncIteration:
                 return
     finally:
         close = getattr(elements, "aclose", None)
         if close is not None:
-            asyncio.run_coroutine_threadsafe(_close(close), loop()).result()
+            asyncio.run_coroutine_threadsafe(_close(close), on).result()
 
 
 async def _next(elements: AsyncIterator[Any]) -> Any:

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from tincans.contracts import Board, Connection, Framing, Listener, Transport
+from tincans.contracts import Board, Connection, Framing, Listener, Transport, Wire
 from tincans.core.address import Address, Option
 from tincans.errors import AddressError
 from tincans.facts import Facts, Yes
@@ -41,7 +41,7 @@ class LocalTransport:
         settings = address.settings(self.options)
         return local_string.listen(_path(address), settings, framing, url=str(address))
 
-    def board(self, address: Address, *, timeout: float) -> Board | None:
+    def board(self, address: Address, *, wire: Wire, timeout: float) -> Board | None:
         return None
 
 

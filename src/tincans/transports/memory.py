@@ -19,7 +19,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tincans.contracts import Board, Buffer, Framing, Identity, Parts
+from tincans.contracts import Board, Buffer, Framing, Identity, Parts, Wire
 from tincans.core.address import Address, Option
 from tincans.errors import (
     AddressError,
@@ -230,7 +230,7 @@ class MemoryTransport:
         _NAMES.add(address.path, listener)
         return listener
 
-    def board(self, address: Address, *, timeout: float) -> Board | None:
+    def board(self, address: Address, *, wire: Wire, timeout: float) -> Board | None:
         """None: the serving side keeps everything."""
         return None
 

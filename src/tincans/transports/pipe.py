@@ -27,7 +27,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from tincans.contracts import Board, Framing, Identity
+from tincans.contracts import Board, Framing, Identity, Wire
 from tincans.core.address import Address, Option
 from tincans.errors import AddressError, ClosedError, DeniedError, TincansError, UnreachableError
 from tincans.facts import Facts, Yes
@@ -95,7 +95,7 @@ class PipeTransport:
             lock.release()
             raise
 
-    def board(self, address: Address, *, timeout: float) -> Board | None:
+    def board(self, address: Address, *, wire: Wire, timeout: float) -> Board | None:
         """None: a pipe keeps nothing."""
         return None
 

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from tincans._speed import why_not
-from tincans.contracts import Board, Connection, Framing, Listener, Transport
+from tincans.contracts import Board, Connection, Framing, Listener, Transport, Wire
 from tincans.core.address import Address, Option
 from tincans.errors import AddressError, UnsupportedError
 from tincans.facts import Facts, Yes
@@ -46,7 +46,7 @@ class SharedMemoryTransport:
         settings = address.settings(self.options)
         return local_string.listen(_path(address), settings, framing, url=str(address))
 
-    def board(self, address: Address, *, timeout: float) -> Board | None:
+    def board(self, address: Address, *, wire: Wire, timeout: float) -> Board | None:
         return None
 
 

@@ -27,7 +27,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from tincans.contracts import Board, Framing, Identity
+from tincans.contracts import Board, Framing, Identity, Wire
 from tincans.core.address import Address, Option
 from tincans.errors import AddressError, UnreachableError
 from tincans.facts import Facts, Yes
@@ -86,7 +86,7 @@ class StdioTransport:
 
         return SingleConnection("stdio:", make)
 
-    def board(self, address: Address, *, timeout: float) -> Board | None:
+    def board(self, address: Address, *, wire: Wire, timeout: float) -> Board | None:
         """None: a child's streams keep nothing."""
         return None
 

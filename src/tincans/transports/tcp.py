@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
-from tincans.contracts import Board, Connection, Framing, Identity, Listener, Transport
+from tincans.contracts import Board, Connection, Framing, Identity, Listener, Transport, Wire
 from tincans.core.address import Address, Option
 from tincans.errors import AddressError, DeniedError, NameInUseError, TincansError, UnreachableError
 from tincans.facts import Facts, Yes
@@ -102,7 +102,7 @@ class TcpTransport:
 
         return SocketListener(listening, url, admit)
 
-    def board(self, address: Address, *, timeout: float) -> Board | None:
+    def board(self, address: Address, *, wire: Wire, timeout: float) -> Board | None:
         return None
 
 

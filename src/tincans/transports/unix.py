@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from tincans.contracts import Board, Connection, Framing, Listener, Transport
+from tincans.contracts import Board, Connection, Framing, Listener, Transport, Wire
 from tincans.core.address import Address, Option
 from tincans.errors import AddressError
 from tincans.facts import Facts, Yes
@@ -44,7 +44,7 @@ class UnixTransport:
         settings = address.settings(self.options)
         return unix_socket.listen_streams(_path(address), settings, framing, url=str(address))
 
-    def board(self, address: Address, *, timeout: float) -> Board | None:
+    def board(self, address: Address, *, wire: Wire, timeout: float) -> Board | None:
         return None
 
 

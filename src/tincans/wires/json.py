@@ -126,6 +126,23 @@ class JsonWire:
 
         return read
 
+    def pack(self, value: Any) -> bytes:
+        """One value alone, as plain JSON.
+
+        >>> WIRE.pack({"a": 1}), WIRE.unpack(b'{"a": 1}')
+        (b'{"a":1}', {'a': 1})
+        """
+        message: Any = self.decode(self.encode(Reply(1, value)))
+        return bytes(message.value)
+
+    def unpack(self, data: Buffer) -> Any:
+        """The value of a JSON text. ProtocolError when it is none."""
+        line = bytes(data)
+        try:
+            return self.reader(Any)(Raw(line), Reply(1, Raw(line), rich=looks_rich(line)))
+        except msgspec.ValidationError as error:
+            raise ProtocolError(f"This is no JSON value: {error}") from None
+
 
 def looks_rich(line: Any) -> bool:
     r"""Whether a line may hold marked values.

@@ -20,6 +20,7 @@ from msgspec.msgpack import Decoder, Encoder, Ext
 from tincans.contracts import Buffer, Parts, Reader, References
 from tincans.core.annotations import accept, converter, readable
 from tincans.core.envelope import to_parts
+from tincans.core.framing import Frames
 from tincans.core.kinds import BY_TYPE, REBUILDERS, handler
 from tincans.core.messages import (
     Cancel,
@@ -47,6 +48,7 @@ FACTS = Facts(
 )
 
 _encode = Encoder().encode
+_FRAMES = Frames()
 _PLAIN: Final = frozenset({NoneType, bool, int, float, str})
 _NO_NAMES = Raw(b"\x80")
 _NIL = Raw(b"\xc0")
@@ -154,6 +156,20 @@ class NativeWire:
                 raise msgspec.ValidationError(f"The value cannot be read: {error or type(error).__name__}") from error
 
         return read
+
+    def pack(self, value: Any) -> bytes:
+        """One value alone, in one piece: a frame with all its parts."""
+        return b"".join(_FRAMES.encode(self.encode(Reply(0, value))))
+
+    def unpack(self, data: Buffer) -> Any:
+        """The value that `pack` wrote. ProtocolError for anything else."""
+        deframer = _FRAMES.decoder(len(data))
+        deframer.feed(data)
+        message: Any = self.decode(deframer.next() or [b""])
+        try:
+            return self.reader(Any)(message.value, message)
+        except (AttributeError, msgspec.ValidationError) as error:
+            raise ProtocolError(f"This is no value of the native wire: {error}") from None
 
 
 Reading = tuple[Callable[[Any], Any], Callable[[Any], Any] | None]

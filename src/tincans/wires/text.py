@@ -94,6 +94,23 @@ class TextWire:
         """As in the json wire: `read(body, message)` gives the body as `type`."""
         return JSON_WIRE.reader(type)
 
+    def pack(self, value: Any) -> bytes:
+        """One value alone: a text as it is, anything else as JSON.
+
+        >>> WIRE.pack("sunny"), WIRE.pack(5), WIRE.unpack(b"5"), WIRE.unpack(b"sunny day")
+        (b'sunny', b'5', 5, 'sunny day')
+        """
+        (line,) = self.encode(Reply(_ID, value))
+        return bytes(line)
+
+    def unpack(self, data: Buffer) -> Any:
+        """The value of a line: what reads as JSON, else the text itself. ProtocolError when it is no text."""
+        try:
+            text = str(data, "utf-8")
+        except UnicodeDecodeError as error:
+            raise ProtocolError(f"This is no text: {error}") from None
+        return JSON_WIRE.unpack(_answer(text))
+
 
 def _write(message: Message, low: Lowering) -> bytes:
     match message:

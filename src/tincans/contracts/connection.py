@@ -1,30 +1,29 @@
-"""What a method-writer must write: Transport, Listener, Connection, Board, Wire.
+"""Transport, Listener, Connection: how one method moves whole messages between two programs.
 
 Rules of this file
 - Protocols and small records only, no code: nothing here does I/O.
 - Every method says what may block, who may call it at the same time, and what a kill leaves behind.
 - A timeout is in seconds; 0 means "only what is possible at once", None means "as long as it takes".
-- One meaning each: `send`/`receive` move messages, `put`/`take` move jobs, `publish`/`subscribe` move news.
 
 A message is a list of parts: the envelope, then raw buffers (large values travel beside the envelope).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from msgspec import Struct
 
 from tincans.facts import Facts
 
 if TYPE_CHECKING:  # core stands above this room; only the names of its types are needed here
+    from tincans.contracts.board import Board
+    from tincans.contracts.wire import Wire
     from tincans.core.address import Address, Option
-    from tincans.core.messages import Message
 
 Buffer = bytes | bytearray | memoryview
 Parts = Sequence[Buffer]
-Policy = Literal["wait", "drop_oldest", "refuse"]
 
 
 class Identity(Struct, frozen=True):
@@ -124,7 +123,11 @@ class Listener(Protocol):
 
 
 class Transport(Protocol):
-    """One method. Its file is `transports/<scheme>.py` and has one instance named TRANSPORT."""
+    """One method. Its file is `transports/<scheme>.py` and has one instance named TRANSPORT.
+
+    A method that refuses calls in its facts is never asked to connect or listen; its board is made at once instead. It
+    may also have `wires`, the names of the wires that it can carry, the first of which is its default.
+    """
 
     facts: Facts
     options: Mapping[str, Option]
@@ -139,8 +142,12 @@ class Transport(Protocol):
         cleaned up and never blocks."""
         ...
 
-    def board(self, address: Address, *, timeout: float) -> Board | None:
-        """The method's own topics, queues, values and locks, or None when it has none."""
+    def board(self, address: Address, *, wire: Wire, timeout: float) -> Board | None:
+        """The method's own topics, queues, values and locks, or None when it has none.
+
+        Values are written with `wire.pack` and read with `wire.unpack`. Called once by each Peer and Server that uses
+        it; both ends get their own. `Board.close` ends it.
+        """
         ...
 
 
@@ -181,150 +188,3 @@ class Deframer(Protocol):
     def filled(self, count: int) -> None:
         """`count` bytes were received into `space()`."""
         ...
-
-
-Reader = Callable[[Any, Any], Any]
-"""`reader(body, message) -> value`: the body as read by `Wire.reader`, with the message's buffers at hand."""
-
-
-class References(Protocol):
-    """Turns things that stay where they are into numbers and back: functions and streams passed as arguments.
-
-    The session's owner gives one to `encode` and `reader`; None where nothing of the kind can travel.
-    """
-
-    def export_function(self, function: Callable[..., Any]) -> int: ...
-    def export_stream(self, iterator: Any) -> int: ...
-    def import_function(self, number: int) -> Callable[..., Any]: ...
-    def import_stream(self, number: int) -> Any: ...
-
-
-class Wire(Protocol):
-    """A message into bytes and back. Pure; one instance serves all threads.
-
-    Its file is `wires/<name>.py` and has one instance named WIRE.
-    """
-
-    name: str
-    facts: Facts
-    framing: str
-    """The framing that fits it on a byte stream: "frames" or "lines"."""
-    greets: bool
-    """Whether a Hello goes first each way. A wire for foreign programs does not ask for one.
-
-    A wire that cannot say ids has two more: `in_order = True`, and `for_caller`, the wire that takes what it hears for
-    answers (pump/turns.py)."""
-
-    def encode(self, message: Message, references: References | None = None) -> list[Buffer]:
-        """The message's parts. UnsendableError with the path to a value that cannot travel."""
-        ...
-
-    def decode(self, parts: Parts) -> Message:
-        """The message, bodies left undecoded. ProtocolError for anything that is not one."""
-        ...
-
-    def reader(self, type: Any, references: References | None = None) -> Reader:
-        """A function that reads a body as `type` (Any: as it is). Made once per function and parameter list.
-
-        It raises msgspec.ValidationError with the path when the body does not fit.
-        """
-        ...
-
-
-class Note(Struct):
-    """One published value, as a subscriber gets it. `missed` counts what was lost just before it (None: unknown)."""
-
-    topic: str
-    value: Any
-    missed: int | None = 0
-
-
-class Change(Struct):
-    """One change of a value. `version` grows with each change of that key; `deleted` when it has no value now."""
-
-    key: str
-    value: Any
-    version: int = 0
-    deleted: bool = False
-
-
-class Delivery(Struct):
-    """One job on lease. `deliveries` is 1 the first time; `receipt` is the board's own."""
-
-    queue: str
-    value: Any
-    deliveries: int
-    lease: float
-    receipt: Any = None
-
-
-class Subscription(Protocol):
-    """A running subscription or watch. One thread receives; anyone may close."""
-
-    dropped: int
-    """How many were lost so far because this subscriber was slow."""
-
-    def receive(self, *, timeout: float | None) -> Any | None:
-        """The next Note or Change, None at the timeout. DisconnectedError when the string is cut; a later
-        `receive` subscribes again by itself and marks the gap (`missed=None`)."""
-        ...
-
-    def close(self) -> None: ...
-
-
-class Topics(Protocol):
-    """News for whoever listens now. `pattern` may hold `*` (one word between dots) and a final `>` (all the rest)
-    where the method has them; the method's facts say so."""
-
-    def publish(self, topic: str, value: Any, *, timeout: float | None) -> None: ...
-    def subscribe(self, pattern: str, *, limit: int, policy: Policy, timeout: float | None) -> Subscription: ...
-
-
-class Queues(Protocol):
-    """Jobs, each for one taker, acknowledged. All but `take` return within `timeout` or raise WaitTimeoutError."""
-
-    def put(
-        self, queue: str, value: Any, *, limit: int | None, policy: Policy, delay: float, timeout: float | None
-    ) -> None: ...
-    def take(self, queue: str, *, lease: float, max_deliveries: int, timeout: float | None) -> Delivery | None: ...
-    def acknowledge(self, delivery: Delivery, *, timeout: float | None) -> None: ...
-    def give_back(self, delivery: Delivery, *, delay: float, timeout: float | None) -> None: ...
-    def renew(self, delivery: Delivery, *, timeout: float | None) -> None: ...
-    def count(self, queue: str, *, timeout: float | None) -> int: ...
-
-
-class Values(Protocol):
-    """Named values; the last write wins. `get` returns None for a key that has no value (a Change otherwise)."""
-
-    def get(self, key: str, *, timeout: float | None) -> Change | None: ...
-    def set(self, key: str, value: Any, *, timeout: float | None) -> None: ...
-    def delete(self, key: str, *, timeout: float | None) -> bool: ...
-    def keys(self, *, timeout: float | None) -> list[str]: ...
-    def watch(self, key: str, *, timeout: float | None) -> Subscription:
-        """Changes of `key`, the present value first when it has one. Only the latest is kept for a slow watcher."""
-        ...
-
-
-class Locks(Protocol):
-    """Locks released by the kernel, the broker or the server when the holder dies; never broken by age.
-
-    `owner` tells apart the holders inside one program (a thread, a task).
-    """
-
-    def acquire(self, name: str, owner: Hashable, *, timeout: float | None) -> int | None:
-        """A fencing token that grows with each grant, or None at the timeout."""
-        ...
-
-    def release(self, name: str, owner: Hashable, *, timeout: float | None) -> None:
-        """LeaseLostError when we did not hold it any more."""
-        ...
-
-
-class Board(Struct, frozen=True):
-    """A method's own topics, queues, values and locks. None: the method has no such thing of its own."""
-
-    topics: Topics | None = None
-    queues: Queues | None = None
-    values: Values | None = None
-    locks: Locks | None = None
-    close: Callable[[], None] = lambda: None

@@ -1,0 +1,85 @@
+"""The serving program as a public protocol sees it: functions to run, and the hub to ask.
+
+Rules of this file
+- A protocol's thread runs the function itself; an async function runs where the program's async functions run.
+- `caller()` works in a function that came this way too: it tells who calls, but there is no way back.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from tincans.contracts import Identity, Wire
+from tincans.contracts.protocol import Elements
+from tincans.core.messages import Request
+from tincans.errors import CallTimeoutError, TincansError, UnsupportedError
+from tincans.pump.execution import calling_now
+
+if TYPE_CHECKING:
+    from tincans.pump.host import Host
+
+
+class Visitor:
+    """What `caller()` needs of a link, for a call that came by a public protocol."""
+
+    def __init__(self, identity: Identity) -> None:
+        self.identity = identity
+        self.dead: TincansError | None = None
+        self.session = SimpleNamespace(running={})
+
+    def call_there(self, name: str, args: Any, kwargs: Any, *, timeout: float) -> NoReturn:
+        raise UnsupportedError(f"{name} cannot be called back: this caller came by a protocol that goes one way only.")
+
+
+class HostService:
+    """contracts.protocol.Service for one host."""
+
+    def __init__(self, host: Host, keys: Mapping[str, bytes]) -> None:
+        self.name = host.name
+        self.dispatcher = host.dispatcher
+        self.keys = keys
+        self._host = host
+        self._asker = host.asker(self)
+        self.ask = self._asker.ask
+        self.tell = self._asker.tell
+
+    def call(self, request: Request[Any], *, wire: Wire, caller: Identity) -> Any:
+        """See contracts.protocol.Service."""
+        exposed = self.dispatcher.find(request.name)
+        args, kwargs = exposed.arguments(wire, request)
+        visit: Any = Visitor(caller), request
+        before = calling_now.set(visit)
+        self._host.executor.active.add(id(request))
+        try:
+            result = exposed.function(*args, **kwargs)
+            if hasattr(result, "__await__"):
+                result = self._awaited(result, visit, request)
+            if hasattr(result, "__anext__"):
+                result = self._host.driven(result)
+            return result
+        finally:
+            self._host.executor.active.discard(id(request))
+            calling_now.reset(before)
+
+    def _awaited(self, awaitable: Any, visit: Any, request: Request[Any]) -> Any:
+        settled = threading.Event()
+        outcome: list[Any] = [None, None]
+
+        def then(result: Any, error: BaseException | None) -> None:
+            outcome[:] = result, error
+            settled.set()
+
+        cancel: Callable[[], None] = self._host.run_async(awaitable, visit, then)
+        if not settled.wait(request.timeout):
+            cancel()
+            raise CallTimeoutError(f"{request.name} was not done within {request.timeout:g} s.", operation=request.name)
+        if outcome[1] is not None:
+            raise outcome[1]
+        return outcome[0]
+
+    def open(self, name: str, *args: Any, timeout: float | None) -> Elements:
+        """See contracts.protocol.Service."""
+        return self._asker.open(name, *args, timeout=timeout)
