@@ -66,12 +66,13 @@ def call(
     calls[id] = waiter = Waiter(operation)
     deadline = None if timeout is None else time.monotonic() + timeout
     try:
-        # Alone on the link, nobody else's messages are expected: then sending and receiving need no more than this.
         if timeout is None:
             link.mind()
+        link.send(request, timeout=timeout)  # without the reading role: the other side may have to be read meanwhile
+        # Alone on the link, nobody else's messages are expected: then receiving needs no more than this.
         if len(calls) == 1 and link.direct and not session.inlets and link.reading.acquire(False):
-            try:
-                message = link.exchange(request, timeout)
+            try:  # unless somebody has read our answer before we had the role
+                message = None if waiter.done else link.receive_answer(id, _left(deadline))
             finally:
                 link.pass_on()
             if message is not None:
@@ -79,8 +80,6 @@ def call(
                 if not reading.types:
                     return link.read_any(message.value, message)
                 return result_of(link.wire, message, name, operation, timeout, reading)
-        else:
-            link.send(request, timeout=timeout)
     except WaitTimeoutError:
         calls.pop(id, None)
         raise CallTimeoutError(
@@ -92,7 +91,7 @@ def call(
             link.post(Cancel(id))  # Ctrl-C: the other side should stop as well
         raise
     try:
-        answered = link.wait(waiter, timeout if deadline is None else max(0.0, deadline - time.monotonic()))
+        answered = link.wait(waiter, _left(deadline))
     except BaseException:  # Ctrl-C: the other side should stop as well
         give_up(link, id)
         raise
@@ -101,6 +100,10 @@ def call(
     if waiter.error is not None:
         raise waiter.error
     return result_of(link.wire, waiter.message, name, operation, timeout, reading)
+
+
+def _left(deadline: float | None) -> float | None:
+    return None if deadline is None else max(0.0, deadline - time.monotonic())
 
 
 def start(

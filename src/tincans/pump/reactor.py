@@ -29,7 +29,13 @@ TICK = 0.005
 MAX_WORKERS = 64
 """Handlers that run at the same time in one program; further ones wait for a free thread."""
 
+MAX_LINGERING = 4
+"""Workers that stay with a connection for a moment at the same time."""
+
 IDLE_SECONDS = 10.0
+LONGEST_WAIT = 3600.0
+"""Seconds in the kernel at a time: epoll refuses to wait for more than 24 days."""
+
 log = logging.getLogger("tincans")
 Job = Callable[[], None]
 
@@ -90,6 +96,7 @@ class Reactor:
         self._idle = 0
         self._workers = 0
         self._max_workers = max_workers
+        self._seats = deque(range(MAX_LINGERING))
 
     # -- for everybody ---------------------------------------------------------------------------------
 
@@ -128,6 +135,18 @@ class Reactor:
         if fd is not None:
             self._readiness.forget(fd)
 
+    def take_seat(self) -> bool:
+        """Whether one more worker may stay with a connection for a moment; then `leave_seat` when it goes."""
+        try:
+            self._seats.pop()
+        except IndexError:
+            return False
+        return True
+
+    def leave_seat(self) -> None:
+        """The seat is free again."""
+        self._seats.append(0)
+
     # -- with the lock held ------------------------------------------------------------------------------
 
     def _get_help(self) -> None:
@@ -136,10 +155,18 @@ class Reactor:
         if self._idle:
             self._changed.notify()
         elif self._workers < self._max_workers:
-            self._workers += 1
-            threading.Thread(target=self._work, name="tincans", daemon=True).start()
+            self._hire()
         elif self._leading:
             self._readiness.wake()
+
+    def _hire(self) -> None:
+        self._workers += 1
+        try:
+            threading.Thread(target=self._work, name="tincans", daemon=True).start()
+        except RuntimeError:  # no memory for one more, or the program ends: those that are there must do
+            self._workers -= 1
+            if not self._workers:
+                raise
 
     def _expect_by(self, when: float) -> None:
         if not self._leading:
@@ -155,7 +182,7 @@ class Reactor:
         if self._attended:
             when = now + TICK if when is None else min(when, now + TICK)
         self._wakes_at = when
-        return None if when is None else max(0.0, when - now)
+        return None if when is None else max(0.0, min(when - now, LONGEST_WAIT))
 
     def _due(self, now: float) -> None:
         while self._timers and self._timers[0][0] <= now:
@@ -208,13 +235,15 @@ class Reactor:
 
     def _look_after(self) -> None:
         for link in list(self._attended):
+            # Taken out first: whoever attends it again while we look at it has the last word.
+            self._attended.pop(link, None)
             try:
                 rests = link.rest()
             except Exception:  # who leads must outlive any one link
                 log.exception("A connection can no longer be read; please report this.")
                 rests = True
-            if rests:
-                self._attended.pop(link, None)
+            if not rests:
+                self._attended[link] = None
 
 
 def spawn(job: Job, name: str) -> None:

@@ -10,6 +10,7 @@ Rules of this file
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections import deque
@@ -18,13 +19,16 @@ from typing import Any
 from tincans.contracts import Buffer, Connection, Wire
 from tincans.core.messages import Message, Request
 from tincans.errors import ClosedError, DisconnectedError, ProtocolError, TincansError, WaitTimeoutError
-from tincans.pump.reactor import Background
+from tincans.pump.reactor import Background, spawn
 from tincans.pump.turns import Turns
 
 RELEASE = "$drop"
 CORK_MESSAGES = 32
 CORK_BYTES = 4096
 CORK_SECONDS = 0.0003
+A_MOMENT = 0.02
+"""Seconds that a worker of the pool waits to send what was posted."""
+
 CLOGGED_AFTER = 30.0
 """Seconds after which a peer that takes nothing we post to it is cut."""
 
@@ -43,7 +47,9 @@ class Sending:
         self._send_many = getattr(connection, "send_many", None)
         self._sending = threading.Lock()
         self._outbox: deque[list[Buffer]] = deque()
+        self._draining = False
         self._corked: deque[list[Buffer]] = deque()
+        self._cork_ends = False
         self.dropped: deque[int] = deque()
         """Functions of the other side that nobody here holds any more; it is told with the next message."""
         self.more_here = False
@@ -101,7 +107,7 @@ class Sending:
             return
         if self._outbox or self._corked or not self._sending.acquire(False):
             self._outbox.append(parts)
-            self.reactor.submit(self._drain)
+            self._drain_soon()
             return
         try:
             self.connection.send(parts, timeout=0)
@@ -114,25 +120,47 @@ class Sending:
             return
         finally:
             self._sending.release()
-        self.reactor.submit(self._drain)
+        self._drain_soon()
 
     def has_unsent(self) -> bool:
         """Whether something is still on its way out."""
-        return self.dead is None and bool(self._outbox or self._corked)
+        return self.dead is None and bool(self._outbox or self._corked or self._draining)
+
+    def _drain_soon(self) -> None:
+        """One job at a time: however much is posted to a peer that takes nothing, it holds up one worker at most."""
+        if not self._draining:
+            self._draining = True
+            self.reactor.submit(self._drain)
 
     def _drain(self) -> None:
-        """A worker's job: send what `post` had to keep."""
-        if not self._sending.acquire(True, CLOGGED_AFTER):
-            return
+        """A worker's job: send what `post` had to keep. For a peer that is slow to take it a thread waits."""
+        if not self._drained(A_MOMENT):
+            spawn(self._drain_patiently, "tincans-drain")
+
+    def _drain_patiently(self) -> None:
+        while self.dead is None and not self._drained(CLOGGED_AFTER):
+            pass  # a message that has begun, ours or another thread's, may take as long as it takes
+
+    def _drained(self, timeout: float) -> bool:
+        """Whether what was kept has left, or never will; False when it may still. Each step may take `timeout`."""
+        if not self._sending.acquire(True, timeout):
+            return False
         try:
-            self._send_kept(CLOGGED_AFTER)
-            self.connection.flush(timeout=CLOGGED_AFTER)
+            self._send_kept(timeout)
+            if not self.connection.flush(timeout=timeout):
+                return False
+            self._draining = False  # before the look at the outbox: `post` does these in the other order
         except WaitTimeoutError:
-            self.lost(DisconnectedError(f"The other end took nothing for {CLOGGED_AFTER:g} s and was cut."))
+            if timeout < CLOGGED_AFTER:
+                return False
+            self.lost(_clogged())
         except TincansError as error:
             self.lost(error)
         finally:
             self._sending.release()
+        if self._outbox:
+            self._drain_soon()
+        return True
 
     # -- several in one go -----------------------------------------------------------------------------------------
 
@@ -141,7 +169,7 @@ class Sending:
         if self.dropped:
             self.say_dropped()
         parts = self.wire.encode(message, self.references)
-        if self.more_here and len(parts) == 1 and len(parts[0]) < CORK_BYTES:
+        if self.more_here and self._may_be_corked(parts):
             self._corked.append(parts)
             if not self.more_here or len(self._corked) >= CORK_MESSAGES:
                 self.uncork()  # the reader waits for something new by now, or there are enough
@@ -153,15 +181,24 @@ class Sending:
     def send_in_burst(self, message: Message, *, timeout: float | None) -> None:
         """Send a message that others follow soon: it may wait CORK_SECONDS for them."""
         parts = self.wire.encode(message, self.references)
-        if self.turns is not None or len(parts) > 1 or len(parts[0]) >= CORK_BYTES or self.dead is not None:
+        if self.turns is not None or self.dead is not None or not self._may_be_corked(parts):
             self.send_parts(parts, timeout=timeout)
             return
         self._corked.append(parts)
-        waiting = len(self._corked)
-        if waiting >= CORK_MESSAGES:
+        if len(self._corked) >= CORK_MESSAGES:
             self.uncork()
-        elif waiting == 1:
-            self.reactor.call_at(time.monotonic() + CORK_SECONDS, self.uncork)
+        elif not self._cork_ends:
+            self._cork_ends = True
+            self.reactor.call_at(time.monotonic() + CORK_SECONDS, self._end_cork)
+
+    def _may_be_corked(self, parts: list[Buffer]) -> bool:
+        """Only what is short, and certainly no trouble to send: nobody is there any more to hear of it."""
+        return len(parts) == 1 and len(parts[0]) < CORK_BYTES and len(parts[0]) <= self.connection.max_message
+
+    def _end_cork(self) -> None:
+        """A timer's job."""
+        self._cork_ends = False  # before the look at what is corked: `send_in_burst` does these in the other order
+        self.uncork()
 
     def say_dropped(self) -> None:
         """Tell the other side which of its functions are no longer held."""
@@ -182,16 +219,27 @@ class Sending:
                 self.lost(error)
 
     def _send_kept(self, timeout: float | None) -> None:
-        """What was corked, then what was posted. With the sending lock."""
+        """What was corked, then what was posted. With the sending lock. WaitTimeoutError: some of the latter stays."""
         while self._corked:
             batch: list[list[Buffer]] = []
             while self._corked and len(batch) < CORK_MESSAGES:
                 batch.append(self._corked.popleft())
-            if self._send_many is not None:
-                self._send_many(batch, timeout=CLOGGED_AFTER)
-            else:
-                for parts in batch:
-                    self.connection.send(parts, timeout=CLOGGED_AFTER)
+            try:
+                self._send_batch(batch)
+            except WaitTimeoutError:
+                raise _clogged() from None
         while self._outbox:
-            self.connection.send(self._outbox[0], timeout=timeout)
-            self._outbox.popleft()
+            with contextlib.suppress(IndexError):  # the end of the link empties it
+                self.connection.send(self._outbox[0], timeout=timeout)
+                self._outbox.popleft()
+
+    def _send_batch(self, batch: list[list[Buffer]]) -> None:
+        if self._send_many is not None:
+            self._send_many(batch, timeout=CLOGGED_AFTER)
+        else:
+            for parts in batch:
+                self.connection.send(parts, timeout=CLOGGED_AFTER)
+
+
+def _clogged() -> DisconnectedError:
+    return DisconnectedError(f"The other end took nothing for {CLOGGED_AFTER:g} s and was cut.")

@@ -1,0 +1,363 @@
+/* Plain messages of the native wire, written and read in one call: what most calls are made of.
+ *
+ * Rules of this file
+ * - Plain is: None, a bool, a whole number of 64 bits, a float, a text; at most PLAIN_ARGUMENTS of them, at most
+ *   PLAIN_BYTES in all. For everything else the answer is None, and wires/native.py does it the thorough way.
+ * - The bytes are those of wires/native.py, without the fields at the end that hold their defaults. What is read here
+ *   would be read there to the same values; tests/unit/test_speed_plain.py and tests/fuzz/plain.py hold the two together.
+ * - Bytes from the other side are looked at only within their length, and nothing is kept between two calls.
+ */
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <string.h>
+
+#define PLAIN_BYTES 4096
+#define PLAIN_ARGUMENTS 15
+
+enum { TAG_REQUEST = 1, TAG_REPLY = 2 };
+enum { NIL = 0xc0, FALSE_BYTE = 0xc2, TRUE_BYTE = 0xc3, FLOAT64 = 0xcb };
+
+/* ---- writing ---- */
+
+struct writer {
+    uint8_t bytes[PLAIN_BYTES];
+    size_t size;
+};
+
+/* Room for `count` more bytes, or NULL: the message is not plain any more. */
+static uint8_t *room(struct writer *out, size_t count) {
+    if (PLAIN_BYTES - out->size < count)
+        return NULL;
+    uint8_t *place = out->bytes + out->size;
+    out->size += count;
+    return place;
+}
+
+static bool put_byte(struct writer *out, uint8_t byte) {
+    uint8_t *place = room(out, 1);
+    if (place != NULL)
+        *place = byte;
+    return place != NULL;
+}
+
+/* A marking byte and the low `width` bytes of a number, the highest first. */
+static bool put_number(struct writer *out, uint8_t mark, uint64_t number, int width) {
+    uint8_t *place = room(out, 1 + (size_t)width);
+    if (place == NULL)
+        return false;
+    *place = mark;
+    for (int i = width; i > 0; i--, number >>= 8)
+        place[i] = (uint8_t)number;
+    return true;
+}
+
+static bool put_unsigned(struct writer *out, uint64_t number) {
+    if (number < 0x80)
+        return put_byte(out, (uint8_t)number);
+    if (number <= UINT8_MAX)
+        return put_number(out, 0xcc, number, 1);
+    if (number <= UINT16_MAX)
+        return put_number(out, 0xcd, number, 2);
+    return number <= UINT32_MAX ? put_number(out, 0xce, number, 4) : put_number(out, 0xcf, number, 8);
+}
+
+static bool put_negative(struct writer *out, int64_t number) {
+    if (number >= -32)
+        return put_byte(out, (uint8_t)number);
+    if (number >= INT8_MIN)
+        return put_number(out, 0xd0, (uint64_t)number, 1);
+    if (number >= INT16_MIN)
+        return put_number(out, 0xd1, (uint64_t)number, 2);
+    return number >= INT32_MIN ? put_number(out, 0xd2, (uint64_t)number, 4) : put_number(out, 0xd3, (uint64_t)number, 8);
+}
+
+static bool put_int(struct writer *out, PyObject *value) {
+    int overflow;
+    int64_t number = PyLong_AsLongLongAndOverflow(value, &overflow);
+    if (overflow != 0)
+        return false;
+    return number >= 0 ? put_unsigned(out, (uint64_t)number) : put_negative(out, number);
+}
+
+static bool put_double(struct writer *out, double value) {
+    uint64_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    return put_number(out, FLOAT64, bits, 8);
+}
+
+static bool put_text(struct writer *out, PyObject *text) {
+    Py_ssize_t size;
+    const char *start = PyUnicode_AsUTF8AndSize(text, &size);
+    if (start == NULL) { /* a lone surrogate: the thorough way says what is wrong with it */
+        PyErr_Clear();
+        return false;
+    }
+    bool marked = size < 32            ? put_byte(out, (uint8_t)(0xa0 | size))
+                  : size <= UINT8_MAX  ? put_number(out, 0xd9, (uint64_t)size, 1)
+                  : size < PLAIN_BYTES ? put_number(out, 0xda, (uint64_t)size, 2)
+                                       : false;
+    uint8_t *place = marked ? room(out, (size_t)size) : NULL;
+    if (place != NULL)
+        memcpy(place, start, (size_t)size);
+    return place != NULL;
+}
+
+/* Exact types only: a subclass (an Enum, a numpy scalar) has a form of its own. */
+static bool put_value(struct writer *out, PyObject *value) {
+    if (value == Py_None)
+        return put_byte(out, NIL);
+    if (PyLong_CheckExact(value))
+        return put_int(out, value);
+    if (PyUnicode_CheckExact(value))
+        return put_text(out, value);
+    if (PyBool_Check(value))
+        return put_byte(out, value == Py_True ? TRUE_BYTE : FALSE_BYTE);
+    return PyFloat_CheckExact(value) && put_double(out, PyFloat_AS_DOUBLE(value));
+}
+
+static bool put_id(struct writer *out, PyObject *id) {
+    return PyLong_CheckExact(id) && put_int(out, id);
+}
+
+static PyObject *written(const struct writer *out, bool plain) {
+    if (!plain)
+        Py_RETURN_NONE;
+    return PyBytes_FromStringAndSize((const char *)out->bytes, (Py_ssize_t)out->size);
+}
+
+static bool right_count(const char *name, Py_ssize_t count, Py_ssize_t wanted) {
+    if (count == wanted)
+        return true;
+    PyErr_Format(PyExc_TypeError, "%s() takes %zd arguments, not %zd", name, wanted, count);
+    return false;
+}
+
+PyDoc_STRVAR(request_doc, "request(id, name, args, timeout, /)\n--\n\n"
+                          "The bytes of a Request, or None when it is not plain. `timeout`: a float or None.");
+
+static PyObject *write_request(PyObject *Py_UNUSED(module), PyObject *const *given, Py_ssize_t count) {
+    if (!right_count("request", count, 4))
+        return NULL;
+    PyObject *args = given[2], *timeout = given[3];
+    struct writer out;
+    out.size = 0;
+    Py_ssize_t number = PyTuple_CheckExact(args) ? PyTuple_GET_SIZE(args) : PLAIN_ARGUMENTS + 1;
+    bool plain = number <= PLAIN_ARGUMENTS && PyUnicode_CheckExact(given[1]) && put_byte(&out, 0x96) &&
+                 put_byte(&out, TAG_REQUEST) && put_id(&out, given[0]) && put_text(&out, given[1]) &&
+                 put_byte(&out, (uint8_t)(0x90 | number));
+    for (Py_ssize_t i = 0; plain && i < number; i++)
+        plain = put_value(&out, PyTuple_GET_ITEM(args, i));
+    plain = plain && put_byte(&out, NIL) && (timeout == Py_None || PyFloat_CheckExact(timeout)) &&
+            put_value(&out, timeout);
+    return written(&out, plain);
+}
+
+PyDoc_STRVAR(reply_doc, "reply(id, value, /)\n--\n\nThe bytes of a Reply, or None when it is not plain.");
+
+static PyObject *write_reply(PyObject *Py_UNUSED(module), PyObject *const *given, Py_ssize_t count) {
+    if (!right_count("reply", count, 2))
+        return NULL;
+    struct writer out;
+    out.size = 0;
+    bool plain = put_byte(&out, 0x93) && put_byte(&out, TAG_REPLY) && put_id(&out, given[0]) &&
+                 put_value(&out, given[1]);
+    return written(&out, plain);
+}
+
+/* ---- reading ---- */
+
+struct reader {
+    const uint8_t *next, *end;
+};
+
+static bool take_number(struct reader *in, int width, uint64_t *number) {
+    if (in->end - in->next < width)
+        return false;
+    *number = 0;
+    for (int i = 0; i < width; i++)
+        *number = *number << 8 | *in->next++;
+    return true;
+}
+
+/* A marked number's width in bytes, 0 for every other mark. */
+static int width_of(uint8_t mark) { return mark >= 0xcc && mark <= 0xd3 ? 1 << ((mark - 0xcc) & 3) : 0; }
+
+static PyObject *take_int(struct reader *in, uint8_t mark) {
+    uint64_t number;
+    int width = width_of(mark);
+    if (!take_number(in, width, &number))
+        return NULL;
+    if (mark <= 0xcf)
+        return PyLong_FromUnsignedLongLong(number);
+    int unused = 64 - 8 * width; /* spread the sign bit */
+    return PyLong_FromLongLong((int64_t)(number << unused) >> unused);
+}
+
+static PyObject *take_text(struct reader *in, uint64_t size) {
+    if ((uint64_t)(in->end - in->next) < size)
+        return NULL;
+    const char *start = (const char *)in->next;
+    in->next += size;
+    return PyUnicode_DecodeUTF8(start, (Py_ssize_t)size, NULL);
+}
+
+/* The next value, or NULL (with or without an exception) when it is not plain. */
+static PyObject *take_value(struct reader *in) {
+    uint64_t number;
+    if (in->next == in->end)
+        return NULL;
+    uint8_t mark = *in->next++;
+    if (mark < 0x80)
+        return PyLong_FromLong(mark);
+    if (mark >= 0xe0)
+        return PyLong_FromLong((int8_t)mark);
+    if (width_of(mark) != 0)
+        return take_int(in, mark);
+    if ((mark & 0xe0) == 0xa0)
+        return take_text(in, mark & 0x1f);
+    switch (mark) {
+    case NIL:
+        return Py_NewRef(Py_None);
+    case FALSE_BYTE:
+        return Py_NewRef(Py_False);
+    case TRUE_BYTE:
+        return Py_NewRef(Py_True);
+    case FLOAT64: {
+        double value;
+        if (!take_number(in, 8, &number))
+            return NULL;
+        memcpy(&value, &number, sizeof value);
+        return PyFloat_FromDouble(value);
+    }
+    case 0xd9:
+        return take_number(in, 1, &number) ? take_text(in, number) : NULL;
+    case 0xda:
+        return take_number(in, 2, &number) ? take_text(in, number) : NULL;
+    }
+    return NULL;
+}
+
+static PyObject *take_id(struct reader *in) {
+    if (in->next == in->end)
+        return NULL;
+    uint8_t mark = *in->next;
+    return mark < 0x80 || (mark >= 0xcc && mark <= 0xce) ? take_value(in) : NULL; /* up to 32 bits: never negative */
+}
+
+/* The fields that are left must hold these, as far as they are there. */
+static bool rest_is(struct reader *in, const uint8_t *wanted, size_t count) {
+    size_t left = (size_t)(in->end - in->next);
+    return left <= count && memcmp(in->next, wanted, left) == 0;
+}
+
+static PyObject *take_arguments(struct reader *in) {
+    if (in->next == in->end || (*in->next & 0xf0) != 0x90)
+        return NULL;
+    Py_ssize_t number = *in->next++ & 0x0f;
+    PyObject *args = PyTuple_New(number);
+    for (Py_ssize_t i = 0; args != NULL && i < number; i++) {
+        PyObject *value = take_value(in);
+        if (value == NULL)
+            Py_CLEAR(args);
+        else
+            PyTuple_SET_ITEM(args, i, value);
+    }
+    return args;
+}
+
+static PyObject *take_name(struct reader *in) {
+    if (in->next == in->end || (*in->next & 0xe0) != 0xa0)
+        return NULL;
+    return take_value(in);
+}
+
+/* None or a float: the number of seconds; a whole number is left to the thorough way. */
+static PyObject *take_timeout(struct reader *in) {
+    if (in->next == in->end || (*in->next != NIL && *in->next != FLOAT64))
+        return NULL;
+    return take_value(in);
+}
+
+/* (id, name, args, timeout), or NULL. */
+static PyObject *read_request(struct reader *in, int fields) {
+    static const uint8_t rest[] = {NIL, FALSE_BYTE, NIL}; /* key, rich, buffers */
+    PyObject *id = take_id(in), *name = NULL, *args = NULL, *timeout = NULL, *result = NULL;
+    if (id != NULL && (name = take_name(in)) != NULL && (args = take_arguments(in)) != NULL && in->next < in->end &&
+        *in->next++ == NIL && (timeout = take_timeout(in)) != NULL && rest_is(in, rest, sizeof rest) &&
+        in->end - in->next == fields - 6)
+        result = PyTuple_Pack(4, id, name, args, timeout);
+    Py_XDECREF(id);
+    Py_XDECREF(name);
+    Py_XDECREF(args);
+    Py_XDECREF(timeout);
+    return result;
+}
+
+/* (id, value), or NULL. */
+static PyObject *read_reply(struct reader *in, int fields) {
+    static const uint8_t rest[] = {FALSE_BYTE, FALSE_BYTE, NIL}; /* rich, stream, buffers */
+    PyObject *id = take_id(in), *value = NULL, *result = NULL;
+    if (id != NULL && (value = take_value(in)) != NULL && rest_is(in, rest, sizeof rest) &&
+        in->end - in->next == fields - 3)
+        result = PyTuple_Pack(2, id, value);
+    Py_XDECREF(id);
+    Py_XDECREF(value);
+    return result;
+}
+
+PyDoc_STRVAR(read_doc, "read(data, /)\n--\n\n"
+                       "(id, name, args, timeout) of a plain Request, (id, value) of a plain Reply, None for the rest.");
+
+static PyObject *read_message(PyObject *Py_UNUSED(module), PyObject *data) {
+    if (!PyBytes_CheckExact(data))
+        Py_RETURN_NONE;
+    const uint8_t *start = (const uint8_t *)PyBytes_AS_STRING(data);
+    Py_ssize_t size = PyBytes_GET_SIZE(data);
+    PyObject *result = NULL;
+    if (size >= 4 && size <= PLAIN_BYTES && (start[0] & 0xf0) == 0x90) {
+        struct reader in = {start + 2, start + size};
+        int fields = start[0] & 0x0f;
+        if (start[1] == TAG_REQUEST && fields >= 6 && fields <= 9)
+            result = read_request(&in, fields);
+        else if (start[1] == TAG_REPLY && fields >= 3 && fields <= 6)
+            result = read_reply(&in, fields);
+    }
+    if (result != NULL)
+        return result;
+    if (PyErr_Occurred() && !PyErr_ExceptionMatches(PyExc_UnicodeDecodeError))
+        return NULL;
+    PyErr_Clear(); /* a text that is none: the thorough way says so */
+    Py_RETURN_NONE;
+}
+
+/* ---- the module ---- */
+
+static PyMethodDef functions[] = {
+    {"request", (PyCFunction)(void (*)(void))write_request, METH_FASTCALL, request_doc},
+    {"reply", (PyCFunction)(void (*)(void))write_reply, METH_FASTCALL, reply_doc},
+    {"read", read_message, METH_O, read_doc},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyModuleDef_Slot slots[] = {
+#if PY_VERSION_HEX >= 0x030C0000
+    {Py_mod_multiple_interpreters, Py_MOD_PER_INTERPRETER_GIL_SUPPORTED},
+#endif
+#ifdef Py_GIL_DISABLED
+    {Py_mod_gil, Py_MOD_GIL_NOT_USED},
+#endif
+    {0, NULL},
+};
+
+static struct PyModuleDef definition = {
+    PyModuleDef_HEAD_INIT,
+    .m_name = "tincans._speed._plain",
+    .m_doc = "Plain messages of the native wire, written and read in one call.",
+    .m_slots = slots,
+    .m_methods = functions,
+};
+
+PyMODINIT_FUNC PyInit__plain(void) { return PyModuleDef_Init(&definition); }

@@ -1,0 +1,335 @@
+"""The receiving half of a link: who reads the connection, and how nobody's message is left lying.
+
+Rules of this file
+- The caller does the reading: a thread that waits for its answer holds the reading role, hands other people's
+  messages on, and passes the role to another waiter when it leaves. In the background the reactor reads.
+- Only who holds the reading role (`reading`) touches the receiving half of the connection: `receive`, `pending` and
+  `prepare_wait`. A look without it takes a message away from under the one who reads.
+- The role is released before a handler runs: a slow handler holds up nobody.
+- A background link whose role is free is armed, by the one who gave the role back, or attended. Whoever has read since
+  it was armed attends it again: what he received together with his answer, and the ring that he woke, rouse nobody.
+- Who leaves wakes one who may want the role; a nudge that is not used goes on to the next.
+- Before a message is received `more_here` is put out and what was corked meanwhile leaves: nobody else would see to it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+import time
+from collections import deque
+from typing import Any
+
+from tincans.contracts import Buffer, Connection
+from tincans.core.messages import Reply, Request
+from tincans.core.session import Session
+from tincans.errors import DisconnectedError, ProtocolError, TincansError
+from tincans.pump.reactor import Background, reactor
+from tincans.pump.sending import Sending
+from tincans.pump.waiter import Waiter
+
+LINGER = 0.1
+"""Seconds that a worker stays with a connection after a message, so that a busy one is read without epoll."""
+
+STAY = 3600.0
+"""Seconds that a reader stays with a connection that has no descriptor to wait for."""
+
+log = logging.getLogger("tincans")
+
+
+class Receiving(Sending):
+    """What a Link receives with. What a message does is the link's business."""
+
+    session: Session
+    direct: bool
+    """Whether requests are run as they come: greeted, and with ids."""
+
+    def __init__(self, connection: Connection, reactor: Background, *, accepting: bool) -> None:
+        super().__init__(connection)
+        self.reactor = reactor
+        self.dead: TincansError | None = None
+        self.heard = 0
+        self.background = False
+        self.reading = threading.Lock()
+        self._accepting = accepting  # callers read for themselves; only who serves waits for more
+        self._fd = connection.fileno()
+        self._dying = threading.Lock()
+        self._parked: deque[Waiter] = deque()
+        self._heard_before = 0
+
+    def _handle(self, message: Any) -> None:
+        """What one message does."""
+        raise NotImplementedError
+
+    def _run(self, request: Request[Any]) -> None:
+        """Run a request for one of our functions; called without the reading role, may take long."""
+        raise NotImplementedError
+
+    def mind(self) -> None:
+        """Something is awaited that may take for ever."""
+        raise NotImplementedError
+
+    # -- waiting for one thing -------------------------------------------------------------------------------------
+
+    def receive_answer(self, id: int, timeout: float | None) -> Any | None:
+        """With the reading role: the next message, if it is the plain answer to our call `id`: the shortest way.
+
+        None: something else came, and was handled, or nothing; the caller waits on.
+        """
+        if self.more_here:
+            self._put_out_more_here()
+        try:
+            parts = self.connection.receive(timeout=timeout)
+            if parts is None:
+                return None
+            message: Any = self.wire.decode(parts)
+            if type(message) is Reply and message.id == id and not message.stream:
+                self.heard += 1
+                return message
+            self._handle(message)
+        except TincansError as error:
+            self.lost(error)
+        return None
+
+    def wait(self, waiter: Waiter, timeout: float | None) -> bool:
+        """Until `waiter.done`, reading the connection ourselves if nobody else does. False when the time is up."""
+        if self._corked:
+            self.uncork()
+        deadline = None if timeout is None else time.monotonic() + timeout
+        left = timeout
+        slept = False
+        if timeout is None:
+            self.mind()
+        try:
+            while not waiter.done:
+                if self.reading.acquire(False):
+                    try:
+                        self._read_until(waiter, deadline, left)
+                    finally:
+                        self.pass_on()
+                else:
+                    slept = True
+                    self._sleep(waiter, left)
+                if deadline is not None and not waiter.done:
+                    left = deadline - time.monotonic()
+                    if left <= 0:
+                        return waiter.done
+            return True
+        finally:
+            if slept and self._parked and not self.reading.locked():
+                self._nudge_next()  # we leave, perhaps without reading: the nudge that may have been ours is the next's
+
+    def _read_until(self, waiter: Waiter, deadline: float | None, left: float | None) -> None:
+        receive = self.connection.receive
+        while not waiter.done:
+            if self.dead is not None:
+                waiter.fail(self.gone("unknown"))
+                return
+            try:
+                if self.more_here:
+                    self._put_out_more_here()
+                parts = receive(timeout=left)
+                if parts is None:
+                    return
+                self._handle(self.wire.decode(parts))
+                while waiter.done and self.connection.pending():  # what has come along is handed on while we are at it
+                    if (parts := receive(timeout=0)) is None:
+                        break
+                    self._handle(self.wire.decode(parts))
+            except TincansError as error:
+                self.lost(error)
+                if not waiter.done:
+                    waiter.fail(self.gone("unknown"))
+                return
+            if deadline is not None and not waiter.done:
+                left = max(0.0, deadline - time.monotonic())
+
+    def _sleep(self, waiter: Waiter, left: float | None) -> None:
+        waiter.prepare_to_sleep()
+        self._parked.append(waiter)
+        try:
+            # Between our look and now the reader may have left without seeing us: then look again ourselves.
+            if not waiter.done and self.reading.locked():
+                waiter.sleep(left)
+        finally:
+            with contextlib.suppress(ValueError):
+                self._parked.remove(waiter)
+
+    def pass_on(self) -> None:
+        """Give the reading role back, and wake one who may want it. The background has what is left."""
+        more = self.background and self._has_whole_message()
+        self.reading.release()
+        if self._parked:
+            self._nudge_next()
+        if self.background and self.dead is None:
+            self.reactor.attend(self)
+            if more:
+                self.reactor.submit(self.ready)
+
+    def _has_whole_message(self) -> bool:
+        """With the reading role: whether a message has come along that nobody would be woken for."""
+        try:
+            return self.dead is None and self.connection.pending()
+        except TincansError:
+            return False  # closed meanwhile
+
+    def _nudge_next(self) -> None:
+        while self._parked:
+            try:
+                waiter = self._parked.popleft()
+            except IndexError:
+                return
+            if not waiter.done:
+                waiter.nudge()
+                return
+
+    def _put_out_more_here(self) -> None:
+        """Before we receive: what was corked for the sake of the message that we take now must not stay behind."""
+        self.more_here = False
+        if self._corked:
+            self.uncork()
+
+    def probe(self) -> None:
+        """Look, without waiting, whether something has come meanwhile: news, a goodbye, or the end."""
+        if self.reading.acquire(False):
+            try:
+                if self.more_here:
+                    self._put_out_more_here()
+                while (parts := self.connection.receive(timeout=0)) is not None:
+                    self._handle(self.wire.decode(parts))
+            except TincansError as error:
+                self.lost(error)
+            finally:
+                self.pass_on()
+
+    # -- in the background -----------------------------------------------------------------------------------------
+
+    def attend(self) -> None:
+        """See to it that the connection is read even while no thread waits for anything."""
+        self.background = True
+        self.mind()
+        if self.dead is None:
+            self.reactor.attend(self)
+
+    def ready(self) -> None:
+        """A worker's job: receive what is there, and stay a while if more may come."""
+        if not self.reading.acquire(False):
+            return  # somebody reads, who sees to the rest when he leaves
+        if self._fd is None:
+            self._read_on(STAY)
+        elif self._accepting and (pool := reactor()).take_seat():
+            try:
+                self._read_on(LINGER)
+            finally:
+                pool.leave_seat()
+        else:
+            self._read_on(0.0)
+
+    def _read_on(self, linger: float) -> None:
+        """With the reading role: receive and handle until nothing comes for `linger` seconds, or another one reads."""
+        while True:
+            try:
+                request = self._next_request(linger)
+            except TincansError as error:
+                self.lost(error)
+                self.pass_on()
+                return
+            except Exception as error:  # a fault of ours must not leave a link that is read no more
+                log.exception("A message could not be handled; its connection is closed. Please report this.")
+                self.lost(ProtocolError(f"A message could not be handled: {error!r}"))
+                self.pass_on()
+                return
+            if request is None:
+                self._arm()
+                return
+            self.reading.release()
+            if self._parked:
+                self._nudge_next()
+            self.reactor.attend(self)
+            self._run(request)
+            if not self.reading.acquire(False):
+                return
+            del request  # a waiting thread must not keep the memory of the last request
+
+    def _next_request(self, linger: float) -> Request[Any] | None:
+        """The next request for one of our functions; what else comes before it is handled. None: nothing came."""
+        connection, decode = self.connection, self.wire.decode
+        while True:
+            self.more_here = False  # before the look at what is corked: `reply` does these in the other order
+            if self._corked and not connection.pending():
+                self.uncork()
+            parts: list[Buffer] | None = connection.receive(timeout=linger)
+            if parts is None:
+                return None
+            message: Any = decode(parts)
+            del parts
+            if type(message) is Request and message.name[:1] != "$" and self.direct:
+                self.session.check_request(message)
+                self.heard += 1
+                self.more_here = connection.pending()
+                return message
+            self._handle(message)
+            del message
+
+    def rest(self) -> bool:
+        """The reactor's look at a link that was being read: arm it when nobody has read it since the last look."""
+        if self.dead is not None:
+            return True
+        if self._corked:
+            self.reactor.submit(self.uncork)
+        if self.heard != self._heard_before:
+            self._heard_before = self.heard
+            return self._fd is None and self.reading.locked()
+        return self._rearm()
+
+    def _rearm(self) -> bool:
+        """Have it read in the background. False: look again, for somebody reads, or there is something already."""
+        if self._fd is None:
+            if self.dead is None and not self.reading.locked():
+                threading.Thread(target=self.ready, name="tincans-reader", daemon=True).start()
+            return True  # who reads attends it when he leaves
+        return self.reading.acquire(False) and self._arm()
+
+    def _arm(self) -> bool:
+        """With the reading role, which is given back: let the kernel say when there is more. False: there is."""
+        there = False
+        try:
+            with self._dying:  # who ends the link waits: a closed descriptor's number may be another connection's
+                if self.dead is None and self._fd is not None:
+                    there = self._prepare_wait()
+                    if not there:
+                        self._watch_right_descriptor()
+                        self.reactor.arm(self._fd, self)
+        except OSError as error:
+            self.lost(DisconnectedError(f"It cannot be watched in the background: {error}."))
+        finally:
+            self.reading.release()
+            if self._parked:
+                self._nudge_next()
+        if self._fd is None:
+            self.reactor.attend(self)
+        elif there:
+            self.reactor.attend(self)
+            self.reactor.submit(self.ready)
+        return not there
+
+    def _prepare_wait(self) -> bool:
+        """Before a wait for the descriptor: whether something can be received already."""
+        prepare = getattr(self.connection, "prepare_wait", self.connection.pending)
+        ready: bool = prepare()
+        return ready
+
+    def _watch_right_descriptor(self) -> None:
+        """A connection may change its descriptor once, when both sides have found their best way."""
+        fd = self.connection.fileno()
+        if fd != self._fd and fd is not None:
+            self.reactor.forget(self._fd, self)
+            self._fd = fd
+
+    def hand_over(self) -> None:
+        """Called before a handler known to be slow: let the background read on at once."""
+        if self._corked:
+            self.uncork()
+        if self.dead is None:
+            self._rearm()

@@ -1,0 +1,103 @@
+"""What a link keeps back leaves by itself, and a peer that takes nothing holds up nobody else."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from link_stage import StagedConnection, StagedOwner, staged
+
+from tincans.conformance.patience import eventually
+from tincans.core.messages import Ping, Request
+from tincans.errors import ClosedError
+from tincans.pump.deadlines import Deadlines
+from tincans.pump.link import Link
+from tincans.pump.reactor import MAX_WORKERS
+from tincans.pump.waiter import Waiter
+
+SOON = 2.0
+Stage = tuple[Link, StagedConnection, StagedOwner]
+
+
+@pytest.fixture
+def bob() -> Iterator[Stage]:
+    """The connecting end."""
+    stage = staged(connecting=True)
+    yield stage
+    stage[0].lost(ClosedError("The test is over."))
+
+
+class Crossing(deque[Any]):
+    """A second thread appends at the very moment when the first one has."""
+
+    def append(self, item: Any) -> None:
+        super().append(item)
+        if len(self) == 1:
+            super().append(item)
+
+
+def test_requests_of_two_threads_that_cross_in_a_burst_leave_by_themselves(bob: Stage) -> None:
+    link, connection, _ = bob
+    link._corked = Crossing()
+    link.send_in_burst(Request(1, "add", ()), timeout=SOON)
+    eventually(lambda: len(connection.sent) == 2, timeout=SOON)
+
+
+def test_a_peer_that_takes_nothing_leaves_the_workers_free(bob: Stage) -> None:
+    link, connection, _ = bob
+    connection.clogged = True
+    for _ in range(2 * MAX_WORKERS):
+        link.post(Ping())
+    time.sleep(0.1)  # whoever is going to be held up is by now
+    ran = threading.Event()
+    link.reactor.submit(ran.set)
+    assert ran.wait(SOON)
+    assert link.has_unsent()
+
+
+def test_what_was_posted_to_a_busy_link_leaves_in_order(bob: Stage) -> None:
+    link, connection, _ = bob
+    with link._sending:
+        for number in range(1, 200, 2):
+            link.post(Request(number, "add", ()))
+    eventually(lambda: len(connection.sent) == 100 and not link.has_unsent(), timeout=SOON)
+    assert [message.id for message in connection.sent] == list(range(1, 200, 2))
+
+
+def test_an_answer_that_is_too_large_is_never_kept_back(bob: Stage) -> None:
+    link, connection, _ = bob
+    connection.max_message = 10
+    link.more_here = True
+    link.reply(Request(1, "a name that is longer than that", ()), timeout=SOON)
+    assert not link._corked
+
+
+class Interfering(dict[int, Waiter]):
+    """While the deadlines are gone through, another thread starts a call."""
+
+    def __init__(self, deadlines: Deadlines) -> None:
+        super().__init__()
+        self.deadlines = deadlines
+        self.adding: threading.Thread | None = None
+
+    def __contains__(self, id: object) -> bool:
+        if self.adding is None:
+            self.adding = threading.Thread(target=self.deadlines.add, args=(time.monotonic() + 0.05, 3))
+            self.adding.start()
+            self.adding.join(0.2)
+        return super().__contains__(id)
+
+
+def test_a_deadline_that_is_added_while_others_expire_is_kept(bob: Stage) -> None:
+    link = bob[0]
+    link.deadlines.add(time.monotonic() + 60, 1)
+    link.session.calls = calls = Interfering(link.deadlines)
+    first, second = Waiter("first"), Waiter("second")
+    calls.update({1: first, 3: second})
+    link.deadlines.expire()
+    eventually(lambda: second.done, timeout=SOON)
+    assert not first.done
