@@ -15,13 +15,21 @@ from setuptools import Extension, setup
 
 CORE = Path("src/tincans/_speed")
 
-ring = Extension(
-    "tincans._speed._ring",
-    sources=sorted(path.as_posix() for path in CORE.glob("*.c")),
-    depends=sorted(path.as_posix() for path in CORE.glob("*.h")),
-    extra_compile_args=["-std=c11", "-O2", "-fvisibility=hidden", "-Wall", "-Wextra"],
-    optional=True,
-)
+PLAIN = CORE / "plain.c"
+
+
+def part(name: str, sources: list[Path]) -> Extension:
+    """One compiled module of the core."""
+    return Extension(
+        f"tincans._speed.{name}",
+        sources=sorted(path.as_posix() for path in sources),
+        depends=sorted(path.as_posix() for path in CORE.glob("*.h")),
+        extra_compile_args=["-std=c11", "-O2", "-fvisibility=hidden", "-Wall", "-Wextra"],
+        optional=True,
+    )
+
+
+modules = [part("_ring", [path for path in CORE.glob("*.c") if path != PLAIN]), part("_plain", [PLAIN])]
 wanted = sys.platform == "linux" and os.environ.get("TINCANS_PURE", "") in ("", "0")
 
-setup(ext_modules=[ring] if wanted else [])
+setup(ext_modules=modules if wanted else [])

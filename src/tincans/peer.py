@@ -29,17 +29,22 @@ C = TypeVar("C")
 class Caller:
     """`peer.call`: an attribute is a function of the other program; calling it with a name works too."""
 
-    def __init__(self, how: Callable[..., Any], timeout: float | None) -> None:
+    def __init__(
+        self, how: Callable[..., Any], timeout: float | None, make: Callable[..., Callable[..., Any]] | None = None
+    ) -> None:
         self._how = how
         self._timeout = timeout
+        self._make = make
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         if name.startswith("__"):
             raise AttributeError(name)
         how, timeout = self._how, self._timeout
 
-        def function(*args: Any, **kwargs: Any) -> Any:
+        def common(*args: Any, **kwargs: Any) -> Any:
             return how(name, args, kwargs, timeout=timeout)
+
+        function = common if self._make is None else self._make(name, timeout)
 
         function.__name__ = function.__qualname__ = name
         self.__dict__[name] = function
@@ -60,7 +65,7 @@ class Peer(Generic[C]):
         self._way = way
         self._words = words
         self._timeout = timeout
-        self.call = cast(C, Caller(way.call, timeout))
+        self.call = cast(C, Caller(way.call, timeout, getattr(way, "function", None)))
         """Call and wait: `peer.call.add(2, 5)` or `peer.call("add", 2, 5)`."""
         self.start: Any = Caller(way.start, timeout)
         """Call and get a Future at once: `peer.start.add(2, 5).result()`."""

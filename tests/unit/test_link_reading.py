@@ -82,9 +82,9 @@ def test_a_caller_that_leaves_has_the_background_look_at_a_connection_that_it_wo
     link.background = True
     link.rest()
     connection.on_sent = lambda message: connection.hear(Reply(message.id, 3))
-    eventually(lambda: link not in link.reactor._attended, timeout=SOON)
+    eventually(lambda: link not in link.reactor.attended, timeout=SOON)
     assert call(link) == 3
-    assert link in link.reactor._attended  # a ring's writer rings only for who said since that it sleeps
+    assert link in link.reactor.attended  # a ring's writer rings only for who said since that it sleeps
 
 
 def test_a_request_that_came_along_is_not_held_up_by_the_one_before(alice: Stage) -> None:
@@ -120,7 +120,7 @@ def test_an_answer_is_not_kept_back_for_a_request_that_a_waiting_handler_has_rea
     connection.hear(Request(1, "ask", ()), Request(3, "slow", ()))
     link.rest()
     assert asked.wait(SOON)
-    eventually(lambda: link not in link.reactor._attended, timeout=SOON)
+    eventually(lambda: link not in link.reactor.attended, timeout=SOON)
     slow.set()  # nobody looks after the link now
     eventually(lambda: in_time, timeout=2 * SOON)
     assert in_time == [True]
@@ -129,7 +129,7 @@ def test_an_answer_is_not_kept_back_for_a_request_that_a_waiting_handler_has_rea
 def test_who_sends_much_does_not_keep_the_link_from_being_read(bob: Stage) -> None:
     link, connection, _ = bob
     link.attend()
-    eventually(lambda: link not in link.reactor._attended, timeout=SOON)
+    eventually(lambda: link not in link.reactor.attended, timeout=SOON)
 
     def send(message: Any) -> None:
         """The other side takes more only when it has been read itself."""
@@ -170,7 +170,7 @@ def test_a_wait_that_is_interrupted_takes_nobodys_turn(bob: Stage) -> None:
 
 def test_a_message_that_cannot_be_handled_ends_the_link_and_gives_the_role_back(alice: Stage) -> None:
     link, connection, owner = alice
-    link._handle = lambda message: 1 / 0  # type: ignore[method-assign]
+    link.handle = lambda message: 1 / 0  # type: ignore[method-assign]
     connection.hear(Reply(2, None))
     link.ready()
     assert owner.ends

@@ -61,7 +61,7 @@ def test_a_peer_that_takes_nothing_leaves_the_workers_free(bob: Stage) -> None:
 
 def test_what_was_posted_to_a_busy_link_leaves_in_order(bob: Stage) -> None:
     link, connection, _ = bob
-    with link._sending:
+    with link.sending:
         for number in range(1, 200, 2):
             link.post(Request(number, "add", ()))
     eventually(lambda: len(connection.sent) == 100 and not link.has_unsent(), timeout=SOON)

@@ -1,7 +1,7 @@
-"""The small C core: rings in shared memory, and waiting on descriptors in one call.
+"""The small C core: rings in shared memory, waiting on descriptors in one call, plain messages in one call.
 
 Rules of this file
-- The core is optional: ask `why_not()` first, then import from `tincans._speed.ring` and `._ring`.
+- The core is optional: ask `why_not()` first, then import from `tincans._speed.ring`, `._ring` and `._plain`.
 - Nothing is imported before it is asked for, so that `import tincans` does not pay for it.
 """
 
@@ -23,6 +23,7 @@ def why_not() -> str:
         return "TINCANS_PURE is set in the environment"
     try:
         importlib.import_module("tincans._speed._ring")
+        importlib.import_module("tincans._speed._plain")
     except ImportError as error:
         return f"the C core was not built when tincans was installed ({error}); reinstall with a C compiler at hand"
     return ""

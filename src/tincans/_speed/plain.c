@@ -333,12 +333,35 @@ static PyObject *read_message(PyObject *Py_UNUSED(module), PyObject *data) {
     Py_RETURN_NONE;
 }
 
+PyDoc_STRVAR(fits_doc, "fits(args, shape, /)\n--\n\n"
+                       "Whether plain values fit: `shape` is the exact class of each (None: any), and how many at least.");
+
+static PyObject *fits(PyObject *Py_UNUSED(module), PyObject *const *given, Py_ssize_t count) {
+    if (!right_count("fits", count, 2))
+        return NULL;
+    PyObject *args = given[0], *shape = given[1];
+    if (!PyTuple_CheckExact(args) || !PyTuple_CheckExact(shape) || PyTuple_GET_SIZE(shape) != 2 ||
+        !PyTuple_CheckExact(PyTuple_GET_ITEM(shape, 0)))
+        Py_RETURN_FALSE; /* no shape: nothing fits */
+    PyObject *kinds = PyTuple_GET_ITEM(shape, 0);
+    Py_ssize_t number = PyTuple_GET_SIZE(args), least = PyLong_AsSsize_t(PyTuple_GET_ITEM(shape, 1));
+    if (least == -1 && PyErr_Occurred())
+        return NULL;
+    bool fit = number >= least && number <= PyTuple_GET_SIZE(kinds);
+    for (Py_ssize_t i = 0; fit && i < number; i++) {
+        PyObject *kind = PyTuple_GET_ITEM(kinds, i);
+        fit = kind == Py_None || (PyObject *)Py_TYPE(PyTuple_GET_ITEM(args, i)) == kind;
+    }
+    return PyBool_FromLong(fit);
+}
+
 /* ---- the module ---- */
 
 static PyMethodDef functions[] = {
     {"request", (PyCFunction)(void (*)(void))write_request, METH_FASTCALL, request_doc},
     {"reply", (PyCFunction)(void (*)(void))write_reply, METH_FASTCALL, reply_doc},
     {"read", read_message, METH_O, read_doc},
+    {"fits", (PyCFunction)(void (*)(void))fits, METH_FASTCALL, fits_doc},
     {NULL, NULL, 0, NULL},
 };
 

@@ -43,8 +43,12 @@ void ring_raise(struct ring_object *ring, enum link_result result, bool sending)
 void ring_raise_too_large(struct ring_object *ring, bool sending, uint64_t size);
 
 PyObject *ring_send(PyObject *self, PyObject *const *args, Py_ssize_t count);
+int ring_push_at_once(struct ring_object *ring, PyObject *part);
+PyObject *ring_send_at_once(PyObject *self, PyObject *part);
 PyObject *ring_flush(PyObject *self, PyObject *timeout);
 PyObject *ring_receive(PyObject *self, PyObject *timeout);
+PyObject *ring_receive_one(PyObject *self, PyObject *timeout);
+PyObject *ring_exchange(PyObject *self, PyObject *const *args, Py_ssize_t count);
 PyObject *ring_prepare_wait(PyObject *self, PyObject *unused);
 PyObject *ring_pending(PyObject *self, PyObject *unused);
 void ring_drop_incoming(struct ring_object *ring);

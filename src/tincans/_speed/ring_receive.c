@@ -1,4 +1,4 @@
-/* Receiving a Python message: `receive` and `prepare_wait`.
+/* Receiving a Python message: `receive`, `receive_one`, `exchange` and `prepare_wait`.
  *
  * Rules of this file
  * - What has arrived of a message stays in the object when a timeout or a signal comes in between.
@@ -143,6 +143,28 @@ PyObject *ring_receive(PyObject *self, PyObject *timeout) {
     PyObject *message = receive_message(ring, &limit);
     ring_leave(ring, &ring->receiving);
     return message;
+}
+
+/* A message of one part as that part: most are. */
+static PyObject *alone(PyObject *message) {
+    if (message == NULL || message == Py_None || PyList_GET_SIZE(message) != 1)
+        return message;
+    PyObject *part = Py_NewRef(PyList_GET_ITEM(message, 0));
+    Py_DECREF(message);
+    return part;
+}
+
+PyObject *ring_receive_one(PyObject *self, PyObject *timeout) { return alone(ring_receive(self, timeout)); }
+
+PyObject *ring_exchange(PyObject *self, PyObject *const *args, Py_ssize_t count) {
+    if (count != 2) {
+        PyErr_SetString(PyExc_TypeError, "exchange takes the message and a timeout: ring.exchange(b'message', 1.0)");
+        return NULL;
+    }
+    int sent = ring_push_at_once((struct ring_object *)self, args[0]);
+    if (sent != 1)
+        return sent < 0 ? NULL : Py_NewRef(Py_False);
+    return ring_receive_one(self, args[1]);
 }
 
 PyObject *ring_prepare_wait(PyObject *self, PyObject *Py_UNUSED(unused)) {

@@ -189,6 +189,40 @@ PyObject *ring_send(PyObject *self, PyObject *const *args, Py_ssize_t count) {
     return result < 0 ? NULL : PyBool_FromLong(result);
 }
 
+/* One part, when nobody else is sending and it fits in now. 1: sent, 0: nothing left, -1: exception. */
+int ring_push_at_once(struct ring_object *ring, PyObject *part) {
+    if (!PyBytes_CheckExact(part)) {
+        PyErr_SetString(PyExc_TypeError, "exchange takes the message as bytes");
+        return -1;
+    }
+    if (atomic_load_explicit(&ring->sending, memory_order_relaxed) || ring->kept != NULL)
+        return 0;
+    if (!ring_enter(ring, &ring->sending))
+        return -1;
+    int result = -1;
+    struct ring_part whole = {PyBytes_AS_STRING(part), (uint64_t)PyBytes_GET_SIZE(part)};
+    if (whole.length > atomic_load_explicit(&ring->max_message, memory_order_relaxed)) {
+        ring_raise_too_large(ring, true, whole.length);
+    } else {
+        struct ring_outgoing message;
+        ring_begin(&message, &whole, 1);
+        enum link_result pushed = message.left > ring->link.writer.capacity / 2 ? LINK_AGAIN
+                                                                               : link_push(&ring->link, &message);
+        result = pushed == LINK_READY ? 1 : 0;
+        if (pushed != LINK_READY && pushed != LINK_AGAIN) {
+            ring_raise(ring, pushed, true);
+            result = -1;
+        }
+    }
+    ring_leave(ring, &ring->sending);
+    return result;
+}
+
+PyObject *ring_send_at_once(PyObject *self, PyObject *part) {
+    int sent = ring_push_at_once((struct ring_object *)self, part);
+    return sent < 0 ? NULL : PyBool_FromLong(sent);
+}
+
 PyObject *ring_flush(PyObject *self, PyObject *timeout) {
     struct ring_object *ring = (struct ring_object *)self;
     struct limit limit;

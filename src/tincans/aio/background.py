@@ -58,6 +58,7 @@ class LoopBackground:
 
     def __init__(self, loop: Loop) -> None:
         self.loop = loop
+        self.attended: dict[Attended, None] = {}  # the loop watches every link
         self._tasks: set[asyncio.Task[Any]] = set()
 
     def submit(self, job: Job) -> None:

@@ -38,6 +38,7 @@ from tincans.errors import (
     UnsupportedError,
     WaitTimeoutError,
 )
+from tincans.pump import plain_calls
 from tincans.pump.calling import PLAIN, Reading, answer_left, request_left
 from tincans.pump.dialing import FIRST_BACKOFF, Attempts, Dialer, backoffs
 from tincans.pump.execution import release
@@ -115,6 +116,10 @@ class AsyncChannel:
 
     def execute(self, link: Link, request: Request[Any]) -> None:
         self._executor.execute(link, request)
+
+    def serve_plain(self, link: Link, linger: float) -> list[Buffer] | None:
+        assert link.quick is not None
+        return plain_calls.serve(link, link.quick, self._executor, linger)
 
     def execute_at_once(self, link: Link, request: Request[Any]) -> bool:
         return request.name.startswith("$") and release(link, request)

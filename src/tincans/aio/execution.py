@@ -60,7 +60,7 @@ class AsyncExecutor(Executor):
                     self._run_on_loop(link, request, exposed)
                     return
         except Exception as error:
-            self._fail(link, request, error)
+            self.fail(link, request, error)
             return
         self.jobs += 1
         self._background.submit(lambda: self._run_in_thread(link, request))
@@ -91,7 +91,7 @@ class AsyncExecutor(Executor):
         if hasattr(result, "__await__"):
             self._await(link, request, result)
         else:
-            self._answer(link, request, result)
+            self.answer(link, request, result)
 
     def _await(self, link: Link, request: Request[Any], coroutine: Any) -> None:
         """Also from a thread, for a plain function that returned something to await."""
@@ -114,10 +114,10 @@ class AsyncExecutor(Executor):
         try:
             result = await awaitable
         except asyncio.CancelledError:
-            self._fail(link, request, CallCancelledError("The call was cancelled in the serving program."))
+            self.fail(link, request, CallCancelledError("The call was cancelled in the serving program."))
             raise
         except Exception as error:
-            self._fail(link, request, error)
+            self.fail(link, request, error)
         else:
             self._answer_safely(link, request, result)
 

@@ -228,7 +228,7 @@ class AsyncLink(Link):
                     return
                 parts = receive(timeout=0)
                 if parts is not None:
-                    self._handle(decode(parts))
+                    self.handle(decode(parts))
                 elif not self._has_more():
                     return
             self.loop.call_soon(self.ready)
@@ -265,18 +265,18 @@ class AsyncLink(Link):
         if parts is None or self.dead is not None:
             return
         try:
-            self._handle(self.wire.decode(parts))
+            self.handle(self.wire.decode(parts))
         except TincansError as error:
             self.lost(error)
 
-    def _handle(self, message: Any) -> None:
+    def handle(self, message: Any) -> None:
         if type(message) is Request and self.direct:
             self.heard += 1
             self.session.check_request(message)
             if message.name[:1] != "$" or not self.owner.execute_at_once(self, message):
                 self.owner.execute(self, message)
         else:
-            super()._handle(message)
+            super().handle(message)
 
     def run_later(self, request: Request[Any]) -> None:
         on_loop(self.loop, self.owner.execute, self, request)

@@ -48,8 +48,9 @@ class Connection(Protocol):
     A kill of either program leaves nothing behind that blocks the next connection.
 
     A connection may also have `send_many(messages, *, timeout)`: like `send` for each message in order, with as few
-    system calls as possible (several short answers then leave in one go), and `prepare_wait() -> bool`, called before
-    each wait for its descriptor: True when there is something to receive already.
+    system calls as possible (several short answers then leave in one go); `sends_whole = True`, when a short message
+    leaves whole or not at all and without a system call, so that nothing is won by sending several at once; and
+    `prepare_wait() -> bool`, called before each wait for its descriptor: True when there is something already.
     """
 
     identity: Identity

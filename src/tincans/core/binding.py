@@ -28,6 +28,9 @@ Arguments = tuple[tuple[Any, ...], dict[str, Any]]
 Values = tuple[Any, ...]
 _POSITIONAL: frozenset[Any] = frozenset({Kind.POSITIONAL_ONLY, Kind.POSITIONAL_OR_KEYWORD})
 _NAMED: frozenset[Any] = frozenset({Kind.KEYWORD_ONLY, Kind.POSITIONAL_OR_KEYWORD})
+PLAIN = frozenset({type(None), bool, int, float, str})
+"""What a plain value is exactly (_speed/plain.c)."""
+
 _BY_NAME = 1 << 30
 """The position of a parameter that has none."""
 
@@ -61,6 +64,22 @@ class Parameters:
         everything = {**self.positional, **self.named}
         self.required = {name: places.get(name, _BY_NAME) for name in everything if name not in self.defaults}
         self.needs_names = _BY_NAME in self.required.values()
+
+    @cached_property
+    def plain(self) -> tuple[tuple[type | None, ...], int] | None:
+        """What a call looks like whose plain values, by position, may be passed just as they are; None when none may.
+
+        The exact class (None: any) of each parameter, up to the first that is not so simple; and how many are needed.
+        """
+        kinds: list[type | None] = []
+        for each in self.positional.values():
+            if each != ANYTHING and each.type not in PLAIN:
+                break
+            kinds.append(None if each == ANYTHING else each.type)
+        least = max(self.required.values(), default=-1) + 1
+        if self.rest is not None or self.signature is None or least > len(kinds):
+            return None
+        return tuple(kinds), least
 
     @cached_property
     def all_positional(self) -> Shape:

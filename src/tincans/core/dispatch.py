@@ -53,7 +53,8 @@ class Dispatcher:
     """
 
     def __init__(self) -> None:
-        self._exposed: dict[str, Exposed] = {}
+        self.exposed: dict[str, Exposed] = {}
+        """By name; what is reserved is not among them. Only `expose` changes it."""
         self._reserved: dict[str, Exposed] = {}
 
     def expose(
@@ -71,13 +72,13 @@ class Dispatcher:
         name = name_of(function) if name is None else name
         _check_name(name, function)
         exposed = Exposed(function, name=name, idempotent=idempotent, safe=safe)
-        before = self._exposed.get(exposed.name)
+        before = self.exposed.get(exposed.name)
         if before is not None and not _is_new_version(before.function, function):
             raise ArgumentError(
                 f"The name {exposed.name!r} is taken by {before}; give this one another: "
                 f"expose(function, name={exposed.name + '2'!r})"
             )
-        self._exposed[exposed.name] = exposed
+        self.exposed[exposed.name] = exposed
         return exposed
 
     def expose_object(self, thing: Any) -> list[Exposed]:
@@ -106,41 +107,41 @@ class Dispatcher:
 
     def find(self, name: str) -> Exposed:
         """The function of this name. NotExposedError says what may have been meant."""
-        found = self._exposed.get(name) or self._reserved.get(name)
+        found = self.exposed.get(name) or self._reserved.get(name)
         if found is None:
             raise NotExposedError(self._unknown(name), operation=f"call {name[:_MOST_SHOWN]}")
         return found
 
     def knows(self, name: str) -> bool:
         """Whether there is a function of this name."""
-        return name in self._exposed or name in self._reserved
+        return name in self.exposed or name in self._reserved
 
     def _unknown(self, name: str) -> str:
         shown = repr(name if len(name) <= _MOST_SHOWN else f"{name[:_MOST_SHOWN]}...")
-        close = difflib.get_close_matches(name[:_MOST_SHOWN], list(self._exposed), 1)
+        close = difflib.get_close_matches(name[:_MOST_SHOWN], list(self.exposed), 1)
         hint = f"; did you mean {close[0]!r}?" if close else "."
         if "." in name:
             hint += " Names are flat: nothing is looked up behind a dot."
-        count = len(self._exposed)
+        count = len(self.exposed)
         there = "1 function is exposed" if count == 1 else f"{count} functions are exposed"
         return f"No function {shown} is exposed here{hint} {there}{self._some_names()}"
 
     def _some_names(self) -> str:
-        names = list(self._exposed)
+        names = list(self.exposed)
         if not names:
             return ": expose one with @server.expose"
         return f": {', '.join(names[:8])}{', ...' if len(names) > 8 else ''}"
 
     def names(self) -> list[str]:
         """The exposed names, in the order of exposing."""
-        return list(self._exposed)
+        return list(self.exposed)
 
     def idempotent_names(self) -> tuple[str, ...]:
         """The functions that may be called again when nobody knows whether the first call arrived."""
-        return tuple(name for name, exposed in self._exposed.copy().items() if exposed.idempotent)
+        return tuple(name for name, exposed in self.exposed.copy().items() if exposed.idempotent)
 
     def __iter__(self) -> Iterator[Exposed]:
-        return iter(list(self._exposed.values()))
+        return iter(list(self.exposed.values()))
 
     @property
     def interface(self) -> Interface:

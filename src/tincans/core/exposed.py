@@ -29,8 +29,9 @@ class Exposed:
     """One function that others may call.
 
     `is_async`: a call gives an awaitable. `streams`: it gives a generator; a plain function may still return one,
-    so look at the result too. `idempotent`: it may be repeated. `safe`: it changes nothing. `slow`: set by the
-    caller when it was seen to run long.
+    so look at the result too. `idempotent`: it may be repeated. `safe`: it changes nothing. `plain`: what a
+    call with plain values must look like (core/binding.py). `slow`: for how many more calls it counts as one that runs
+    long; set by who calls it.
 
     >>> def add(a: int, b: int = 1) -> int: ...
     >>> exposed = Exposed(add)
@@ -46,6 +47,7 @@ class Exposed:
         "idempotent",
         "is_async",
         "name",
+        "plain",
         "result_type",
         "safe",
         "signature",
@@ -66,8 +68,9 @@ class Exposed:
         self.streams = certain or is_generator(function)
         self.idempotent = idempotent or safe
         self.safe = safe
-        self.slow = False
+        self.slow = 0
         self._parameters = Parameters(self.signature)
+        self.plain = self._parameters.plain
         self._positional: dict[Wire, Reader] = {}
         self._general: dict[Wire, tuple[Reader, Reader]] = {}
 

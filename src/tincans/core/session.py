@@ -29,13 +29,14 @@ class Session:
     (1, 3)
     """
 
-    __slots__ = ("_parity", "calls", "functions", "inlets", "new_id", "other_id", "outlets", "running")
+    __slots__ = ("_parity", "calls", "functions", "inlets", "new_id", "other_id", "other_parity", "outlets", "running")
 
     def __init__(self, *, connecting: bool) -> None:
         first = 1 if connecting else 2
         self.new_id = itertools.count(first, 2).__next__
         self.other_id = itertools.count(3 - first, 2).__next__  # for wires without ids: as the other side would count
         self._parity = first & 1
+        self.other_parity = 1 - self._parity
         self.calls: dict[int, Any] = {}
         self.running: dict[int, Any] = {}
         self.inlets: dict[int, Any] = {}

@@ -31,21 +31,19 @@ from tincans.errors import (
     UnreachableError,
     WaitTimeoutError,
 )
-from tincans.pump import calling
+from tincans.pump import calling, plain_calls
 from tincans.pump.calling import PLAIN, Reading
 from tincans.pump.dialing import FIRST_BACKOFF, Attempts, Dialer
 from tincans.pump.execution import Executor, release
 from tincans.pump.flows import ENDED, Incoming
 from tincans.pump.hub_board import hub_board
 from tincans.pump.link import Link
+from tincans.pump.plain_calls import PROBE_AFTER
 from tincans.pump.reactor import reactor
 
 if TYPE_CHECKING:
     from tincans.core.dispatch import Dispatcher
     from tincans.pump.future import CallFuture
-
-PROBE_AFTER = 0.05
-"""Seconds of silence after which a link is looked at before it is used: a restarted server is noticed then."""
 
 
 class Channel:
@@ -57,10 +55,10 @@ class Channel:
         self.wire = wire
         self.reading = reading
         self.on_lost: Callable[[TincansError], None] | None = None
-        self._dialer = Dialer(address, transport, wire)
-        self._link: Link | None = None
+        self.dialer = Dialer(address, transport, wire)
+        self.latest: Link | None = None
         self._making = threading.Lock()
-        self._used = 0.0
+        self.used = 0.0
         self._closed = False
         self._backoff = FIRST_BACKOFF
         _channels.add(self)
@@ -93,12 +91,12 @@ class Channel:
 
     def link(self, timeout: float | None) -> Link:
         """A live link; connects, and waits for the server, within `timeout`."""
-        link = self._link
+        link = self.latest
         now = time.monotonic()
         if link is not None and link.dead is None and not link.leaving:
-            if now - self._used > PROBE_AFTER:
+            if now - self.used > PROBE_AFTER:
                 link.probe()
-            self._used = now
+            self.used = now
             if link.dead is None and not link.leaving:
                 return link
         return self._make_link(timeout)
@@ -110,11 +108,11 @@ class Channel:
         try:
             if self._closed:
                 raise ClosedError(f"This peer of {self.url} was closed.", url=self.url)
-            link = self._link
+            link = self.latest
             if link is not None and link.dead is None and not link.leaving:
                 return link
-            self._link = link = self._connect(attempts)
-            self._used = time.monotonic()
+            self.latest = link = self._connect(attempts)
+            self.used = time.monotonic()
         finally:
             self._making.release()
         if self.exposes():
@@ -126,8 +124,8 @@ class Channel:
     def _connect(self, attempts: Attempts) -> Link:
         while True:
             try:
-                connection = self._dialer.dial(attempts.left())
-                return Link(connection, self._dialer.wire, self, reactor(), connecting=True)
+                connection = self.dialer.dial(attempts.left())
+                return Link(connection, self.dialer.wire, self, reactor(), connecting=True)
             except TincansError as error:
                 time.sleep(attempts.pause(error))
 
@@ -135,6 +133,10 @@ class Channel:
 
     def execute(self, link: Link, request: Request[Any]) -> None:
         self._executor.execute(link, request)
+
+    def serve_plain(self, link: Link, linger: float) -> list[Buffer] | None:
+        assert link.quick is not None
+        return plain_calls.serve(link, link.quick, self._executor, linger)
 
     def execute_at_once(self, link: Link, request: Request[Any]) -> bool:
         return request.name.startswith("$") and release(link, request)
@@ -169,15 +171,15 @@ class Channel:
 
     def call(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], *, timeout: float | None) -> Any:
         """One call; see pump/calling.py."""
-        if name in self._dialer.idempotent:
+        if name in self.dialer.idempotent:
             return self.call_again(name, args, kwargs, timeout=timeout)
         try:
             return calling.call(self.link(timeout), name, args, kwargs, timeout=timeout, reading=self.reading)
         except DisconnectedError as error:
             if error.outcome != "not_sent":
-                raise self._located(error) from None
+                raise self.located(error) from None
         except TincansError as error:
-            self._located(error)
+            self.located(error)
             raise
         return calling.call(self.link(timeout), name, args, kwargs, timeout=timeout, reading=self.reading)
 
@@ -192,10 +194,14 @@ class Channel:
                 return calling.call(link, name, args, kwargs, timeout=left, key=key, reading=self.reading)
             except DisconnectedError as error:
                 if deadline is not None and time.monotonic() >= deadline:
-                    raise self._located(error) from None
+                    raise self.located(error) from None
             except TincansError as error:
-                self._located(error)
+                self.located(error)
                 raise
+
+    def function(self, name: str, timeout: float | None) -> Callable[..., Any]:
+        """What `peer.call.name` is."""
+        return plain_calls.function_of(self, name, timeout)
 
     def start(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], *, timeout: float | None) -> CallFuture:
         """A call whose answer is fetched later."""
@@ -216,9 +222,10 @@ class Channel:
 
     def answer_in(self, parts: Parts, name: str) -> Any:
         """What an answer says: its value, or the error that it raises."""
-        return calling.answer_left(self._dialer.wire, parts, name, self.reading)
+        return calling.answer_left(self.dialer.wire, parts, name, self.reading)
 
-    def _located(self, error: TincansError) -> TincansError:
+    def located(self, error: TincansError) -> TincansError:
+        """The error, which says where."""
         if error.url is None:
             error.url = self.url
         return error
@@ -256,20 +263,20 @@ class Channel:
 
     def board(self, timeout: float) -> Board:
         """The method's own board, completed by the hub of the other program."""
-        return hub_board(self, self._dialer.transport.board(self.address, wire=self.wire, timeout=timeout))
+        return hub_board(self, self.dialer.transport.board(self.address, wire=self.wire, timeout=timeout))
 
     # -- the end -----------------------------------------------------------------------------------------------------
 
     def close(self) -> None:
         """Say goodbye and end; anyone waiting gets ClosedError."""
         self._closed = True
-        link = self._link
+        link = self.latest
         if link is not None:
             link.close("the peer was closed")
 
     def abandon(self) -> None:
         """In a forked child."""
-        link, self._link = self._link, None
+        link, self.latest = self.latest, None
         self._making = threading.Lock()
         if link is not None:
             link.connection.abandon()

@@ -32,7 +32,10 @@ if TYPE_CHECKING:
     from tincans.core.dispatch import Dispatcher, Exposed
 
 SLOW = 0.001
-"""Seconds: a function that once took longer lets another thread read on before it runs."""
+"""Seconds: a function that took longer lets another thread read on before it runs, the next SLOW_CALLS times."""
+
+SLOW_CALLS = 20
+"""Then it is taken for a quick one again, which the system only held up once."""
 
 ANSWER_TIMEOUT = 30.0
 SETTING_UP = 1.0
@@ -105,7 +108,7 @@ class _BackCalls:
         return lambda *args, **kwargs: self._link.call_there(name, args, kwargs, timeout=self._timeout)
 
 
-calling_now: contextvars.ContextVar[tuple[Link, Request[Any]] | None] = contextvars.ContextVar("caller", default=None)
+calling_now: contextvars.ContextVar[Any] = contextvars.ContextVar("caller", default=None)
 
 
 def caller() -> Caller:
@@ -118,7 +121,14 @@ def caller() -> Caller:
     found = calling_now.get()
     if found is None:
         raise LookupError("caller() is for functions that are being called by another program")
-    return Caller(*found)
+    link, request = found
+    return Caller(link, request_of(request) if type(request) is tuple else request)
+
+
+def request_of(plain: tuple[int, str, tuple[Any, ...], float | None]) -> Request[Any]:
+    """A plain request (id, name, arguments, seconds) as a message; its arguments have been read."""
+    id, name, _, timeout = plain
+    return Request(id, name, (), None, timeout)
 
 
 class Running:
@@ -166,7 +176,7 @@ class Executor:
             self._run(link, request, exposed, args, kwargs)
             calling_now.set(None)  # an idle thread must not keep the memory of a large argument
         except Exception as error:
-            self._fail(link, request, error)
+            self.fail(link, request, error)
 
     def is_first(self, link: Link, request: Request[Any]) -> bool:
         """Whether a call with a key has to be run. If not, it has been answered, or will be by an attempt that runs."""
@@ -204,13 +214,15 @@ class Executor:
         finally:
             if not number:
                 self.active.discard(id(request))
-        if not exposed.slow and monotonic() - began > SLOW:
-            exposed.slow = True
+        if monotonic() - began > SLOW:
+            exposed.slow = SLOW_CALLS
+        elif exposed.slow:
+            exposed.slow -= 1
         if number and type(result) in PLAIN_RESULTS and request.key is None:
             if running.pop(number, None) is not None:
                 link.reply(Reply(number, result), timeout=ANSWER_TIMEOUT)
             return
-        self._answer(link, request, result)
+        self.answer(link, request, result)
 
     def is_busy(self, links: Iterable[Link]) -> bool:
         """Whether a function is still running for somebody."""
@@ -218,7 +230,8 @@ class Executor:
             return True
         return any(isinstance(task, Running) for link in links for task in list(link.session.running.values()))
 
-    def _answer(self, link: Link, request: Request[Any], result: Any) -> None:
+    def answer(self, link: Link, request: Request[Any], result: Any) -> None:
+        """Send what the function gave: a value, a stream, or what is still awaited."""
         id = request.id
         if hasattr(result, "__await__"):
             self._await(link, request, result)
@@ -266,9 +279,9 @@ class Executor:
             if error is None:
                 link.reactor.submit(lambda: self._answer_safely(link, request, result))
             elif not isinstance(error, Exception):
-                self._fail(link, request, CallCancelledError("The call was cancelled in the serving program."))
+                self.fail(link, request, CallCancelledError("The call was cancelled in the serving program."))
             else:
-                self._fail(link, request, error)
+                self.fail(link, request, error)
 
         cancel = asyncio_bridge.run(awaited(coroutine, (link, request)), then)
         if request.id and request.id in link.session.running:
@@ -276,11 +289,12 @@ class Executor:
 
     def _answer_safely(self, link: Link, request: Request[Any], result: Any) -> None:
         try:
-            self._answer(link, request, result)
+            self.answer(link, request, result)
         except Exception as error:
-            self._fail(link, request, error)
+            self.fail(link, request, error)
 
-    def _fail(self, link: Link, request: Request[Any], error: BaseException) -> None:
+    def fail(self, link: Link, request: Request[Any], error: BaseException) -> None:
+        """Tell the caller that it went wrong."""
         if isinstance(error, NotExposedError) and self._may_still_come(link, request):
             return
         id = request.id
@@ -309,7 +323,7 @@ class Executor:
         args, kwargs = self.plain_arguments(link, request)
         if request.id:
             link.session.running[request.id] = UNCANCELLABLE
-        self._answer(link, request, function(*args, **kwargs))
+        self.answer(link, request, function(*args, **kwargs))
 
     def function_to_call_back(self, link: Link, request: Request[Any]) -> Callable[..., Any]:
         """The function of ours that a `$back:` request means."""

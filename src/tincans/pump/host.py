@@ -18,12 +18,13 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
-from tincans.contracts import Connection, Wire
+from tincans.contracts import Buffer, Connection, Wire
 from tincans.core.dispatch import Dispatcher
 from tincans.core.handshake import GREETING_LIMIT, GREETING_TIMEOUT, NONCE_BYTES, Accepting, Me
 from tincans.core.messages import Goodbye, Hello, Message, Request
 from tincans.errors import ClosedError, DeniedError, DisconnectedError, ProtocolError, TincansError
 from tincans.finder import Method, find_framing, method_of
+from tincans.pump import plain_calls
 from tincans.pump.door import Door, DoorKeeper, Keeper
 from tincans.pump.execution import SETTING_UP, Executor, awaited, release
 from tincans.pump.hub_board import Asker
@@ -198,6 +199,7 @@ class Host:
             link.identity = replace(link.identity, key_name=accepting.key_name)
             link.connection.max_message = accepting.me.max_message
             link.software = other.software
+            link.know_connection()
             link.greeted = True
             link.direct = link.turns is None
             self.links[link] = None
@@ -208,6 +210,10 @@ class Host:
 
     def execute(self, link: Link, request: Request[Any]) -> None:
         self.executor.execute(link, request)
+
+    def serve_plain(self, link: Link, linger: float) -> list[Buffer] | None:
+        assert link.quick is not None
+        return plain_calls.serve(link, link.quick, self.executor, linger)
 
     def execute_at_once(self, link: Link, request: Request[Any]) -> bool:
         if not request.name.startswith("$"):

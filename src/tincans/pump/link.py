@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from tincans.contracts import Connection, Identity, Wire
+from tincans.contracts import Buffer, Connection, Identity, Wire
 from tincans.core.messages import (
     Cancel,
     Credit,
@@ -37,6 +37,7 @@ from tincans.pump.deadlines import Deadlines
 from tincans.pump.flows import Incoming
 from tincans.pump.heartbeat import Heartbeat
 from tincans.pump.owner import Owner
+from tincans.pump.quick import quick_of
 from tincans.pump.reactor import Background
 from tincans.pump.receiving import Receiving
 from tincans.pump.references import LinkReferences
@@ -57,6 +58,7 @@ class Link(Receiving):
         self.greeted = True
         self.leaving = False
         self.software = ""
+        self.know_connection()
         self.references = LinkReferences(self)
         self.read_any = wire.reader(Any, self.references)
         self.deadlines = Deadlines(self)
@@ -81,7 +83,7 @@ class Link(Receiving):
 
     # -- what becomes of a message ---------------------------------------------------------------------------------
 
-    def _handle(self, message: Any) -> None:
+    def handle(self, message: Any) -> None:
         """What one message does. A request that may take long is left to a worker: this thread reads on."""
         self.heard += 1
         kind = type(message)
@@ -105,6 +107,14 @@ class Link(Receiving):
 
     def _run(self, request: Request[Any]) -> None:
         self.owner.execute(self, request)
+
+    def know_connection(self) -> None:
+        """Which quick ways the connection has; again after the greeting, for some find out with the first message."""
+        self.quick = quick_of(self)
+        self.sends_whole = getattr(self.connection, "sends_whole", False)
+
+    def _serve_plain(self, linger: float) -> list[Buffer] | None:
+        return self.owner.serve_plain(self, linger)
 
     def run_later(self, request: Request[Any]) -> None:
         """Let a worker run a request for one of our functions."""

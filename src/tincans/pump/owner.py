@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
 
+from tincans.contracts import Buffer
 from tincans.core.messages import Message, Request
 from tincans.errors import TincansError
 
@@ -20,6 +21,10 @@ class Owner(Protocol):
 
     def execute(self, link: Link, request: Request[Any]) -> None:
         """Run a request; called without the reading role, may take long."""
+        ...
+
+    def serve_plain(self, link: Link, linger: float) -> list[Buffer] | None:
+        """Under the reading role: run plain requests as they come (plain_calls.serve)."""
         ...
 
     def execute_at_once(self, link: Link, request: Request[Any]) -> bool:

@@ -3,7 +3,7 @@
 Rules of this file
 - Leader and followers: one thread waits in the kernel; what it finds it runs itself, and another one leads.
   So a request that wakes the program is served without a thread switch.
-- Invariant: a link that must be read in the background is either armed in the kernel or in `_attended`, where
+- Invariant: a link that must be read in the background is either armed in the kernel or in `attended`, where
   the leader looks every TICK whether anybody reads it, and arms it when nobody does. An idle program ticks not.
 - All threads are daemons: the end of the program never waits for them.
 - After a fork the child makes a reactor of its own; it never touches its parent's.
@@ -18,7 +18,7 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from tincans.toolkit.readiness import Readiness, SystemReadiness
@@ -55,6 +55,11 @@ class Attended(Protocol):
 class Background(Protocol):
     """Where work is done that no caller waits for: this program's threads (Reactor), or an event loop."""
 
+    @property
+    def attended(self) -> Mapping[Attended, None]:
+        """Links that somebody looks after already."""
+        ...
+
     def submit(self, job: Job) -> None: ...
     def call_at(self, when: float, job: Job) -> Timer: ...
     def attend(self, link: Attended) -> None: ...
@@ -90,7 +95,8 @@ class Reactor:
         self._jobs: deque[Job] = deque()
         self._timers: list[tuple[float, int, Timer]] = []
         self._order = itertools.count()
-        self._attended: dict[Attended, None] = {}
+        self.attended: dict[Attended, None] = {}
+        """Links that are looked at with each tick."""
         self._leading = False
         self._wakes_at: float | None = None
         self._idle = 0
@@ -116,10 +122,10 @@ class Reactor:
 
     def attend(self, link: Attended) -> None:
         """See to it that `link` is read by somebody, from the next tick on."""
-        if link in self._attended:
+        if link in self.attended:
             return
         with self._changed:
-            self._attended[link] = None
+            self.attended[link] = None
             self._expect_by(time.monotonic() + TICK)
 
     def arm(self, fd: int, link: Attended) -> None:
@@ -131,7 +137,7 @@ class Reactor:
 
     def forget(self, fd: int | None, link: Attended) -> None:
         """No more of this link; before its descriptor is closed."""
-        self._attended.pop(link, None)
+        self.attended.pop(link, None)
         if fd is not None:
             self._readiness.forget(fd)
 
@@ -179,7 +185,7 @@ class Reactor:
         while self._timers and self._timers[0][2].cancelled:
             heapq.heappop(self._timers)
         when = self._timers[0][0] if self._timers else None
-        if self._attended:
+        if self.attended:
             when = now + TICK if when is None else min(when, now + TICK)
         self._wakes_at = when
         return None if when is None else max(0.0, min(when - now, LONGEST_WAIT))
@@ -224,7 +230,7 @@ class Reactor:
             self._look_after()
             with self._changed:
                 for link in found:
-                    self._attended[link] = None
+                    self.attended[link] = None
                     self._jobs.append(link.ready)
                 self._due(time.monotonic())
                 if self._jobs:
@@ -234,16 +240,16 @@ class Reactor:
                     return job
 
     def _look_after(self) -> None:
-        for link in list(self._attended):
+        for link in list(self.attended):
             # Taken out first: whoever attends it again while we look at it has the last word.
-            self._attended.pop(link, None)
+            self.attended.pop(link, None)
             try:
                 rests = link.rest()
             except Exception:  # who leads must outlive any one link
                 log.exception("A connection can no longer be read; please report this.")
                 rests = True
             if not rests:
-                self._attended[link] = None
+                self.attended[link] = None
 
 
 def spawn(job: Job, name: str) -> None:

@@ -19,12 +19,13 @@ import logging
 import threading
 import time
 from collections import deque
-from typing import Any
+from typing import Any, Final
 
 from tincans.contracts import Buffer, Connection
 from tincans.core.messages import Reply, Request
 from tincans.core.session import Session
 from tincans.errors import DisconnectedError, ProtocolError, TincansError
+from tincans.pump.quick import Quick
 from tincans.pump.reactor import Background, reactor
 from tincans.pump.sending import Sending
 from tincans.pump.waiter import Waiter
@@ -35,6 +36,9 @@ LINGER = 0.1
 STAY = 3600.0
 """Seconds that a reader stays with a connection that has no descriptor to wait for."""
 
+ELSEWHERE: Final[Request[Any]] = Request(0, "", ())
+"""Instead of a request: somebody else has the reading role by now."""
+
 log = logging.getLogger("tincans")
 
 
@@ -42,6 +46,7 @@ class Receiving(Sending):
     """What a Link receives with. What a message does is the link's business."""
 
     session: Session
+    quick: Quick | None
     direct: bool
     """Whether requests are run as they come: greeted, and with ids."""
 
@@ -58,12 +63,16 @@ class Receiving(Sending):
         self._parked: deque[Waiter] = deque()
         self._heard_before = 0
 
-    def _handle(self, message: Any) -> None:
+    def handle(self, message: Any) -> None:
         """What one message does."""
         raise NotImplementedError
 
     def _run(self, request: Request[Any]) -> None:
         """Run a request for one of our functions; called without the reading role, may take long."""
+        raise NotImplementedError
+
+    def _serve_plain(self, linger: float) -> list[Buffer] | None:
+        """With the reading role: run plain requests as they come (plain_calls.serve)."""
         raise NotImplementedError
 
     def mind(self) -> None:
@@ -78,7 +87,7 @@ class Receiving(Sending):
         None: something else came, and was handled, or nothing; the caller waits on.
         """
         if self.more_here:
-            self._put_out_more_here()
+            self.put_out_more_here()
         try:
             parts = self.connection.receive(timeout=timeout)
             if parts is None:
@@ -87,7 +96,7 @@ class Receiving(Sending):
             if type(message) is Reply and message.id == id and not message.stream:
                 self.heard += 1
                 return message
-            self._handle(message)
+            self.handle(message)
         except TincansError as error:
             self.lost(error)
         return None
@@ -128,15 +137,15 @@ class Receiving(Sending):
                 return
             try:
                 if self.more_here:
-                    self._put_out_more_here()
+                    self.put_out_more_here()
                 parts = receive(timeout=left)
                 if parts is None:
                     return
-                self._handle(self.wire.decode(parts))
+                self.handle(self.wire.decode(parts))
                 while waiter.done and self.connection.pending():  # what has come along is handed on while we are at it
                     if (parts := receive(timeout=0)) is None:
                         break
-                    self._handle(self.wire.decode(parts))
+                    self.handle(self.wire.decode(parts))
             except TincansError as error:
                 self.lost(error)
                 if not waiter.done:
@@ -184,7 +193,7 @@ class Receiving(Sending):
                 waiter.nudge()
                 return
 
-    def _put_out_more_here(self) -> None:
+    def put_out_more_here(self) -> None:
         """Before we receive: what was corked for the sake of the message that we take now must not stay behind."""
         self.more_here = False
         if self._corked:
@@ -195,9 +204,9 @@ class Receiving(Sending):
         if self.reading.acquire(False):
             try:
                 if self.more_here:
-                    self._put_out_more_here()
+                    self.put_out_more_here()
                 while (parts := self.connection.receive(timeout=0)) is not None:
-                    self._handle(self.wire.decode(parts))
+                    self.handle(self.wire.decode(parts))
             except TincansError as error:
                 self.lost(error)
             finally:
@@ -243,6 +252,8 @@ class Receiving(Sending):
             if request is None:
                 self._arm()
                 return
+            if request is ELSEWHERE:
+                return
             self.reading.release()
             if self._parked:
                 self._nudge_next()
@@ -259,17 +270,21 @@ class Receiving(Sending):
             self.more_here = False  # before the look at what is corked: `reply` does these in the other order
             if self._corked and not connection.pending():
                 self.uncork()
-            parts: list[Buffer] | None = connection.receive(timeout=linger)
-            if parts is None:
+            parts: list[Buffer] | None
+            if self.quick is None or not self.direct:
+                parts = connection.receive(timeout=linger)
+            elif (parts := self._serve_plain(linger)) is None:
+                return ELSEWHERE
+            if not parts:
                 return None
             message: Any = decode(parts)
             del parts
             if type(message) is Request and message.name[:1] != "$" and self.direct:
                 self.session.check_request(message)
                 self.heard += 1
-                self.more_here = connection.pending()
+                self.more_here = not self.sends_whole and connection.pending()
                 return message
-            self._handle(message)
+            self.handle(message)
             del message
 
     def rest(self) -> bool:

@@ -45,7 +45,8 @@ class Sending:
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
         self._send_many = getattr(connection, "send_many", None)
-        self._sending = threading.Lock()
+        self.sends_whole: bool = getattr(connection, "sends_whole", False)
+        self.sending = threading.Lock()
         self._outbox: deque[list[Buffer]] = deque()
         self._draining = False
         self._corked: deque[list[Buffer]] = deque()
@@ -81,7 +82,7 @@ class Sending:
         """Send one message; blocks at most `timeout`."""
         if self.dead is not None:
             raise self.gone("not_sent")
-        if not self._sending.acquire(True, -1 if timeout is None else timeout):
+        if not self.sending.acquire(True, -1 if timeout is None else timeout):
             raise WaitTimeoutError("Other threads' messages took all the time to send.")
         try:
             if self._outbox or self._corked:
@@ -91,7 +92,24 @@ class Sending:
             self.lost(error)
             raise self.gone("not_sent") from error
         finally:
-            self._sending.release()
+            self.sending.release()
+
+    def send_at_once(self, data: bytes) -> bool:
+        """Send a short message, if all of it can leave now and before anything else; False: nothing of it was sent."""
+        if self._outbox or self._corked or self.dead is not None or not self.sending.acquire(False):
+            return False
+        try:
+            self.connection.send([data], timeout=0)
+            if not self.sends_whole and not self.connection.flush(timeout=0):
+                self.drain_soon()
+            return True
+        except WaitTimeoutError:
+            return False
+        except (DisconnectedError, ClosedError, ProtocolError) as error:
+            self.lost(error)
+            raise self.gone("not_sent") from error
+        finally:
+            self.sending.release()
 
     def post(self, message: Message) -> None:
         """Send without ever blocking. Nothing is raised for a dead link."""
@@ -105,9 +123,9 @@ class Sending:
         """Send one message, now or by a worker."""
         if self.dead is not None:
             return
-        if self._outbox or self._corked or not self._sending.acquire(False):
+        if self._outbox or self._corked or not self.sending.acquire(False):
             self._outbox.append(parts)
-            self._drain_soon()
+            self.drain_soon()
             return
         try:
             self.connection.send(parts, timeout=0)
@@ -119,14 +137,14 @@ class Sending:
             self.lost(error)
             return
         finally:
-            self._sending.release()
-        self._drain_soon()
+            self.sending.release()
+        self.drain_soon()
 
     def has_unsent(self) -> bool:
         """Whether something is still on its way out."""
         return self.dead is None and bool(self._outbox or self._corked or self._draining)
 
-    def _drain_soon(self) -> None:
+    def drain_soon(self) -> None:
         """One job at a time: however much is posted to a peer that takes nothing, it holds up one worker at most."""
         if not self._draining:
             self._draining = True
@@ -143,7 +161,7 @@ class Sending:
 
     def _drained(self, timeout: float) -> bool:
         """Whether what was kept has left, or never will; False when it may still. Each step may take `timeout`."""
-        if not self._sending.acquire(True, timeout):
+        if not self.sending.acquire(True, timeout):
             return False
         try:
             self._send_kept(timeout)
@@ -157,9 +175,9 @@ class Sending:
         except TincansError as error:
             self.lost(error)
         finally:
-            self._sending.release()
+            self.sending.release()
         if self._outbox:
-            self._drain_soon()
+            self.drain_soon()
         return True
 
     # -- several in one go -----------------------------------------------------------------------------------------
@@ -168,15 +186,18 @@ class Sending:
         """Send an answer; while further requests are already here, keep it back to send several at once."""
         if self.dropped:
             self.say_dropped()
-        parts = self.wire.encode(message, self.references)
+        self.reply_parts(self.wire.encode(message, self.references), timeout=timeout)
+        if self.turns is not None:
+            self.turns.after_sending(message)
+
+    def reply_parts(self, parts: list[Buffer], *, timeout: float | None) -> None:
+        """The same for an answer that is encoded already."""
         if self.more_here and self._may_be_corked(parts):
             self._corked.append(parts)
             if not self.more_here or len(self._corked) >= CORK_MESSAGES:
                 self.uncork()  # the reader waits for something new by now, or there are enough
         else:
             self.send_parts(parts, timeout=timeout)
-        if self.turns is not None:
-            self.turns.after_sending(message)
 
     def send_in_burst(self, message: Message, *, timeout: float | None) -> None:
         """Send a message that others follow soon: it may wait CORK_SECONDS for them."""
@@ -212,7 +233,7 @@ class Sending:
         """Let what was kept back leave now. An error of the string ends the link."""
         if not self._corked:
             return
-        with self._sending:
+        with self.sending:
             try:
                 self._send_kept(CLOGGED_AFTER)
             except TincansError as error:

@@ -29,6 +29,10 @@ BESIDE_TIMEOUT = 30.0
 class RingConnection:
     """contracts.Connection over a Ring and the stream beside it; both belong to this object from now on."""
 
+    sends_whole = True
+    ring: Ring
+    """For who knows what to do with it (pump/plain_calls.py): what comes beside the ring is then asked for here."""
+
     def __init__(self, ring: Ring, stream: ByteStream, *, max_message: int) -> None:
         self.identity: Identity = stream.identity
         self._ring = ring
@@ -37,6 +41,7 @@ class RingConnection:
         self._ring_send = ring.send
         self.pending = ring.pending
         self.prepare_wait = ring.prepare_wait
+        self.ring = ring
         self.max_message = max_message
         abandon_in_child(self)
 
@@ -65,10 +70,11 @@ class RingConnection:
         """See contracts.Connection."""
         parts: list[Buffer] | None = self._ring_receive(timeout)  # type: ignore[assignment]
         if parts is not None and not parts[0] and len(parts) == 1:
-            return self._receive_beside()
+            return self.receive_beside()
         return parts
 
-    def _receive_beside(self) -> list[Buffer]:
+    def receive_beside(self) -> list[Buffer]:
+        """The message that an empty one in the ring stood for."""
         deadline = monotonic() + BESIDE_TIMEOUT
         parts = self._stream.receive(timeout=BESIDE_TIMEOUT)
         if parts is None or monotonic() > deadline:

@@ -23,6 +23,12 @@ YES, NO = b"y", b"n"
 OFFER_BEGINS_WITH = b"t"
 OFFER_TIMEOUT = 5.0
 
+BECOMES = (
+    "send", "receive", "flush", "pending", "fileno", "close", "abandon",
+    "prepare_wait", "send_many", "sends_whole", "ring", "receive_beside",
+)  # fmt: skip
+"""What the real connection has."""
+
 MakeStream = Callable[[socket.socket], ByteStream]
 
 
@@ -102,10 +108,10 @@ class Undecided:
         if self._peek() == OFFER_BEGINS_WITH:
             decided = self._answer_offer() or decided
         self._decided = decided
-        for name in ("send", "receive", "flush", "pending", "fileno", "close", "abandon", "prepare_wait", "send_many"):
-            method = getattr(decided, name, None)
-            if method is not None:
-                setattr(self, name, method)
+        for name in BECOMES:
+            its_own = getattr(decided, name, None)
+            if its_own is not None:
+                setattr(self, name, its_own)
 
     def _peek(self) -> bytes:
         try:

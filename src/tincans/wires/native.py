@@ -119,6 +119,8 @@ class NativeWire:
     facts = FACTS
     framing = "frames"
     greets = True
+    plain = True
+    """See contracts.Wire."""
 
     def encode(self, message: Message, references: References | None = None) -> list[Buffer]:
         """The envelope, then the large buffers of its values. UnsendableError with the path to a bad value."""

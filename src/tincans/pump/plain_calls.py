@@ -1,0 +1,203 @@
+"""Plain calls, the shortest way: a few numbers and texts to a function, one of them back, through a ring.
+
+Rules of this file
+- The same meaning as calling.py, receiving.py and execution.py in as few steps as Python can, by the C core
+  (_speed/plain.c, Ring.exchange). Whatever is not plain goes those ways, before anything of it was sent or run.
+- A caller is alone on its link for this: it has the reading role from before it sends until it leaves, so that its call
+  needs no place in the table. It never blocks in sending, for the other side may have to be read first.
+- Long functions are the price of no step in between; nothing that is not on the way of every call belongs in them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from time import monotonic
+from typing import TYPE_CHECKING, Any, Final
+
+from tincans.contracts import Buffer
+from tincans.core.messages import Cancel, Reply
+from tincans.errors import ClosedError, DisconnectedError, ProtocolError, TincansError
+from tincans.pump.calling import Reading, result_of, timed_out
+from tincans.pump.execution import ANSWER_TIMEOUT, SLOW, SLOW_CALLS, UNCANCELLABLE, Executor, calling_now, request_of
+from tincans.pump.quick import Quick
+from tincans.pump.waiter import Waiter
+
+if TYPE_CHECKING:
+    from tincans.pump.channel import Channel
+    from tincans.pump.link import Link
+
+PASS: Final = object()
+"""Not so simple; nothing was sent."""
+
+PROBE_AFTER = 0.05
+"""Seconds of silence after which a link is looked at before it is used: a restarted server is noticed then."""
+
+BESIDE: Final = b""
+"""What a ring holds for a message that travels beside it."""
+
+
+def function_of(channel: Channel, name: str, timeout: float | None) -> Callable[..., Any]:
+    """A function that calls `name` at the other end: the short way when it can, else as `Channel.call` does."""
+    seconds = -1.0 if timeout is None else float(timeout)
+
+    def function(*args: Any, **kwargs: Any) -> Any:
+        link, now = channel.latest, monotonic()
+        if link is None or link.dead is not None or link.leaving or now - channel.used > PROBE_AFTER:
+            return channel.call(name, args, kwargs, timeout=timeout)  # it needs a closer look
+        channel.used = now
+        quick = None if kwargs or name in channel.dialer.idempotent else link.quick
+        if quick is not None and seconds >= 0:
+            try:
+                answer = ask(link, quick, name, args, seconds, channel.reading)
+            except DisconnectedError as error:
+                if error.outcome != "not_sent":
+                    raise channel.located(error) from None
+            except TincansError as error:
+                raise channel.located(error) from None
+            else:
+                if answer is not PASS:
+                    return answer
+        return channel.call(name, args, kwargs, timeout=timeout)
+
+    return function
+
+
+def ask(link: Link, quick: Quick, name: str, args: tuple[Any, ...], timeout: float, reading: Reading) -> Any:
+    """The result of a call, or PASS. The errors are those of `calling.call`."""
+    session = link.session
+    if session.calls or session.inlets or link.dropped or link._outbox or link._corked:
+        return PASS
+    if not link.reading.acquire(False):
+        return PASS
+    try:
+        id = session.new_id()
+        data = quick.request(id, name, args, timeout)
+        try:
+            answer = False if data is None else quick.exchange(data, timeout)
+        except (DisconnectedError, ClosedError, ProtocolError) as error:
+            link.lost(error)
+            raise link.gone(getattr(error, "outcome", None) or "unknown", name) from None
+        except KeyboardInterrupt:
+            link.post(Cancel(id))  # the other side should stop as well
+            raise
+        found = quick.read(answer) if type(answer) is bytes else None
+        if found is not None and found[0] == id and len(found) == 2:
+            link.heard += 1
+            return found[1] if not reading.types else _as_promised(link, Reply(id, found[1]), name, reading)
+        return PASS if answer is False else _wait_on(link, quick, answer, Waiting(id, name, timeout, reading))
+    finally:
+        if link.background:
+            link.pass_on()
+        else:  # the same, without a step in between
+            link.reading.release()
+            if link._parked:
+                link._nudge_next()
+
+
+class Waiting:
+    """A call that something else was received for first."""
+
+    __slots__ = ("id", "name", "reading", "timeout")
+
+    def __init__(self, id: int, name: str, timeout: float, reading: Reading) -> None:
+        self.id = id
+        self.name = name
+        self.timeout = timeout
+        self.reading = reading
+
+
+def _wait_on(link: Link, quick: Quick, answer: Any, call: Waiting) -> Any:
+    """What came is handled, and the answer waited for in the common way; its place in the table is taken late."""
+    link.session.calls[call.id] = waiter = Waiter(call.name)
+    deadline = monotonic() + call.timeout
+    left = 0.0 if answer is None else call.timeout
+    while True:
+        try:
+            if answer is not None:
+                link.handle(link.wire.decode(_whole(quick, answer)))
+            if not waiter.done and left > 0:
+                answer = quick.receive(left)
+        except TincansError as error:
+            link.lost(error)
+            waiter.fail(link.gone("unknown", call.name))
+        if waiter.done:
+            if waiter.error is not None:
+                raise waiter.error
+            return result_of(link.wire, waiter.message, call.name, call.name, call.timeout, call.reading)
+        left = deadline - monotonic()
+        if answer is None or left <= 0:
+            link.session.calls.pop(call.id, None)
+            link.post(Cancel(call.id))
+            raise timed_out(call.name, call.timeout)
+
+
+def _whole(quick: Quick, answer: Any) -> list[Buffer]:
+    """A message's parts, however they came."""
+    if type(answer) is list:
+        return answer
+    return quick.beside() if answer == BESIDE else [answer]
+
+
+def _as_promised(link: Link, reply: Reply[Any], name: str, reading: Reading) -> Any:
+    """A plain result in the type that the caller's contract has for it."""
+    expected = reading.types.get(name, Any)
+    if expected is Any or type(reply.value) is expected:
+        return reply.value
+    return result_of(link.wire, link.wire.decode(link.wire.encode(reply)), name, name, None, reading)
+
+
+def serve(link: Link, quick: Quick, executor: Executor, linger: float) -> list[Buffer] | None:
+    """With the reading role: run plain requests, and answer them, as long as nothing else comes.
+
+    The parts of what came instead, or [] when nothing came for `linger` seconds; None when somebody else has the role.
+    """
+    receive, read, fits, reply, send = quick.receive, quick.read, quick.fits, quick.reply, quick.send
+    reading, running, find = link.reading, link.session.running, executor.dispatcher.exposed.get
+    parity, attended = link.session.other_parity, link.reactor.attended
+    whole, pending = link.sends_whole, link.connection.pending
+    while True:
+        if not whole:  # several answers leave in one go; see `Receiving._next_request`
+            link.more_here = False
+            if link._corked and not pending():
+                link.uncork()
+        data: Any = receive(linger)
+        found: Any = read(data) if type(data) is bytes else None
+        if found is None or len(found) != 4:
+            return [] if data is None else _whole(quick, data)
+        id, name, args, _ = found
+        exposed = find(name)
+        if (
+            exposed is None
+            or exposed.slow
+            or not fits(args, exposed.plain)
+            or id & 1 != parity
+            or not id
+            or id in running
+        ):
+            return [data]
+        link.heard += 1
+        if not whole:
+            link.more_here = pending()
+        running[id] = UNCANCELLABLE
+        reading.release()
+        if link._parked:
+            link._nudge_next()
+        if link not in attended:
+            link.reactor.attend(link)
+        calling_now.set((link, found))
+        began = monotonic()
+        try:
+            result = exposed.function(*args)
+            if monotonic() - began > SLOW:
+                exposed.slow = SLOW_CALLS
+            answer = reply(id, result)
+            if answer is None:
+                executor.answer(link, request_of(found), result)
+            elif running.pop(id, None) is None:
+                pass  # the caller has given up
+            elif link.more_here or link._outbox or link._corked or not send(answer):
+                link.reply_parts([answer], timeout=ANSWER_TIMEOUT)
+        except Exception as error:
+            executor.fail(link, request_of(found), error)
+        if not reading.acquire(False):
+            return None

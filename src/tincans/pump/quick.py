@@ -1,0 +1,90 @@
+"""Quick: the shortest way to send and receive on one link, and the C core's functions for plain messages.
+
+Rules of this file
+- Found once for each link whose wire has plain messages; without it (no C core, another wire) calls go the common way.
+- A ring's own functions are C; for every other connection they are made of its `send` and `receive`.
+- `exchange` and `send` never wait for room, and never for another thread that is sending: they say False instead.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from tincans import _speed
+from tincans.contracts import Buffer
+from tincans.errors import WaitTimeoutError
+
+if TYPE_CHECKING:
+    from tincans.pump.link import Link
+
+
+class Quick:
+    """What plain_calls.py needs of one link.
+
+    `exchange(data, timeout)` sends one part and receives the next message: its part, if it has one alone, else the
+    list of its parts; None when nothing came in time, False when nothing was sent. `receive(timeout)` is the second
+    half, `send(data)` the first. `beside()` is the message that an empty one stood for.
+    """
+
+    __slots__ = ("beside", "exchange", "fits", "read", "receive", "reply", "request", "send")
+
+    def __init__(self, link: Link, plain: Any) -> None:
+        self.request, self.reply, self.read, self.fits = plain.request, plain.reply, plain.read, plain.fits
+        ring = getattr(link.connection, "ring", None)
+        self.send: Callable[[bytes], bool]
+        self.receive: Callable[[float], Any]
+        self.exchange: Callable[[bytes, float], Any]
+        self.beside: Callable[[], list[Buffer]]
+        if ring is None:
+            self.send, self.receive, self.exchange = _ways(link)
+            self.beside = lambda: [b""]
+        else:
+            self.send, self.receive, self.exchange = ring.send_at_once, ring.receive_one, ring.exchange
+            self.beside = link.connection.receive_beside  # type: ignore[attr-defined]  # every ring's has it
+
+
+def _ways(link: Link) -> tuple[Any, Any, Any]:
+    """`send`, `receive` and `exchange` over any connection."""
+    connection, sending = link.connection, link.sending
+    send_parts, receive_parts, flush = connection.send, connection.receive, connection.flush
+
+    def send(data: bytes) -> bool:
+        if not sending.acquire(False):
+            return False
+        try:
+            send_parts((data,), timeout=0)
+            if not flush(timeout=0):
+                link.drain_soon()
+        except WaitTimeoutError:
+            return False
+        finally:
+            sending.release()
+        return True
+
+    def receive(timeout: float) -> Any:
+        parts = receive_parts(timeout=timeout)
+        return parts[0] if parts is not None and len(parts) == 1 else parts
+
+    def exchange(data: bytes, timeout: float) -> Any:
+        return receive(timeout) if send(data) else False
+
+    return send, receive, exchange
+
+
+@cache
+def _plain() -> Any:
+    """The C module, or None without it. A free-threaded program does without: two threads could meet in `exchange`."""
+    if _speed.why_not() or not getattr(sys, "_is_gil_enabled", lambda: True)():
+        return None
+    from tincans._speed import _plain
+
+    return _plain
+
+
+def quick_of(link: Link) -> Quick | None:
+    """The shortest way for a link, if there is one."""
+    plain = _plain() if getattr(link.wire, "plain", False) else None
+    return None if plain is None else Quick(link, plain)

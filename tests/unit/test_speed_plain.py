@@ -1,0 +1,130 @@
+"""The C core's way with plain messages says and hears exactly what the native wire says and hears."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tincans.core.messages import Message, Reply, Request
+from tincans.wires.native import WIRE
+
+plain = pytest.importorskip("tincans._speed._plain", reason="the C core was not built")
+
+INTS = st.one_of(
+    st.integers(-(2**63), 2**63 - 1),
+    st.sampled_from([0, 31, 32, 127, 128, 255, 256, 65535, 65536, 2**32 - 1, 2**32, -1, -32, -33, -128, -129, -32769]),
+)
+VALUES = st.one_of(st.none(), st.booleans(), INTS, st.floats(allow_nan=False), st.text(max_size=300))
+IDS = st.integers(1, 2**32 - 1)
+
+
+def heard(data: bytes) -> Any:
+    """The message as the native wire reads it, with its bodies."""
+    message: Any = WIRE.decode([data])
+    body = message.args if isinstance(message, Request) else message.value
+    return message, WIRE.reader(Any)(body, message)
+
+
+def same(a: Any, b: Any) -> bool:
+    return type(a) is type(b) and a == b and (type(a) is not float or math.copysign(1, a) == math.copysign(1, b))
+
+
+@given(IDS, st.text(min_size=1, max_size=31), st.lists(VALUES, max_size=15), st.one_of(st.none(), st.floats(0, 1e9)))
+def test_a_plain_request_is_read_by_the_native_wire_as_it_was_said(
+    id: int, name: str, args: list[Any], timeout: float | None
+) -> None:
+    data = plain.request(id, name, tuple(args), timeout)
+    if data is None:
+        assert sum(len(str(arg)) for arg in args) > 500
+        return
+    message, values = heard(data)
+    assert (message.id, message.name, message.timeout, message.kwargs, message.key) == (id, name, timeout, None, None)
+    assert all(map(same, values, args)) and len(values) == len(args)
+
+
+@given(IDS, st.text(min_size=1, max_size=7), st.lists(VALUES, max_size=15), st.one_of(st.none(), st.floats(0, 1e9)))
+def test_a_request_of_the_native_wire_is_read_as_it_was_said(
+    id: int, name: str, args: list[Any], timeout: float | None
+) -> None:
+    (data,) = WIRE.encode(Request(id, name, tuple(args), None, timeout))
+    found = plain.read(data)
+    if found is None:
+        assert len(data) > 4096 or len(name.encode()) > 31
+        return
+    assert found[:2] == (id, name) and found[3] == timeout
+    assert all(map(same, found[2], args)) and len(found[2]) == len(args)
+
+
+@given(IDS, VALUES)
+def test_a_reply_means_the_same_both_ways(id: int, value: Any) -> None:
+    data = plain.reply(id, value)
+    message, read = heard(data)
+    assert message.id == id and same(read, value)
+    assert plain.read(data)[0] == id and same(plain.read(data)[1], value)
+    back = plain.read(WIRE.encode(Reply(id, value))[0])
+    assert back[0] == id and same(back[1], value)
+
+
+@pytest.mark.parametrize("value", [(1,), [1], {}, b"x", 2**64, -(2**63) - 1, 1j, "\ud800", "x" * 5000, object()])
+def test_what_is_not_plain_is_left_to_the_wire(value: Any) -> None:
+    assert plain.reply(1, value) is None
+    assert plain.request(1, "f", (value,), None) is None
+
+
+class Number(int):
+    """Not exactly an int: it may mean something else."""
+
+
+def test_a_subclass_is_not_plain() -> None:
+    assert plain.reply(1, Number(5)) is None
+    assert plain.request(1, "f", (Number(5),), None) is None
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        Request(1, "f", (1,), {"a": 1}, None),
+        Request(1, "f", (1,), None, None, "key"),
+        Request(1, "f", ([1],), None, None),
+        Request(1, "f" * 40, (), None, None),
+        Reply(1, None, stream=True),
+        Reply(1, (1, 2)),
+    ],
+)
+def test_messages_that_say_more_are_left_to_the_wire(message: Message) -> None:
+    assert plain.read(WIRE.encode(message)[0]) is None
+
+
+@given(st.binary(max_size=40))
+def test_garbage_is_never_taken_for_more_than_the_wire_would(data: bytes) -> None:
+    found = plain.read(data)
+    if found is None:
+        return
+    message, body = heard(data)
+    assert message.id == found[0]
+    if len(found) == 4:
+        assert (message.name, message.timeout) == (found[1], found[3])
+        assert len(body) == len(found[2]) and all(a == b or a != a for a, b in zip(body, found[2], strict=True))
+    else:
+        assert body == found[1] or body != body
+
+
+def test_a_cut_message_is_not_read() -> None:
+    data = plain.request(300, "function", (1, -500, 2.5, "text", None, True), 30.0)
+    assert all(plain.read(data[:size]) is None for size in range(len(data)))
+
+
+@pytest.mark.parametrize("data", [None, "text", bytearray(b"\x93\x02\x01\x05"), memoryview(b"\x93\x02\x01\x05")])
+def test_only_bytes_are_read(data: Any) -> None:
+    assert plain.read(data) is None
+
+
+def test_values_fit_a_shape_by_their_exact_classes() -> None:
+    shape = ((int, None, str), 2)
+    assert plain.fits((1, 2.5), shape) and plain.fits((1, None, "x"), shape)
+    assert not any(plain.fits(args, shape) for args in [(1,), (True, 1), (1, 1, 1), (1, 1, "x", 1), ()])
+    assert not plain.fits((1, 2), None)
