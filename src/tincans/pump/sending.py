@@ -87,11 +87,14 @@ class Sending:
             if self._outbox or self._corked:
                 self._send_kept(timeout)
             self.connection.send(parts, timeout=timeout)
+            if (len(parts) == 1 and len(parts[0]) < CORK_BYTES) or self.connection.flush(timeout=0):
+                return
         except (DisconnectedError, ClosedError, ProtocolError) as error:
             self.lost(error)
             raise self.gone("not_sent") from error
         finally:
             self._sending.release()
+        self._drain_soon()  # the time was up in the middle of a large message: nobody else might finish it
 
     def post(self, message: Message) -> None:
         """Send without ever blocking. Nothing is raised for a dead link."""

@@ -24,6 +24,10 @@ NEXT_IS_BESIDE: list[Buffer] = [b""]
 """The word in the ring. A message of this very form goes over the socket as well."""
 
 BESIDE_TIMEOUT = 30.0
+"""Seconds after its word in which a message beside the ring must be here; it was sent before the word."""
+
+A_LITTLE = 0.001
+"""Seconds that even a receive "at once" waits for an announced message: nothing else tells a poller of its arrival."""
 
 
 class RingConnection:
@@ -35,8 +39,10 @@ class RingConnection:
         self._stream = stream
         self._ring_receive = ring.receive
         self._ring_send = ring.send
+        self._ring_prepare_wait = ring.prepare_wait
         self.pending = ring.pending
-        self.prepare_wait = ring.prepare_wait
+        self._owes_word = False  # a message has left beside the ring, and the ring had no room to say so
+        self._beside_by: float | None = None  # when a message that was announced must be here (monotonic)
         self.max_message = max_message
         abandon_in_child(self)
 
@@ -51,29 +57,47 @@ class RingConnection:
 
     def send(self, parts: Parts, *, timeout: float | None) -> None:
         """See contracts.Connection."""
+        if self._owes_word and not self._say_word(timeout):
+            raise _no_room()
         if (len(parts) > 1 or not parts[0]) and _goes_beside(parts):
             self._stream.send(parts, timeout=timeout)
-            parts = NEXT_IS_BESIDE
-        if not self._ring_send(parts, timeout):
-            raise WaitTimeoutError("The other end took nothing within the timeout. It may be busy or stopped.")
+            self._say_word(timeout)  # now or before anything else: the message has left
+        elif not self._ring_send(parts, timeout):
+            raise _no_room()
+
+    def _say_word(self, timeout: float | None) -> bool:
+        self._owes_word = not self._ring_send(NEXT_IS_BESIDE, timeout)
+        return not self._owes_word
 
     def flush(self, *, timeout: float | None) -> bool:
         """See contracts.Connection."""
+        if self._owes_word and not self._say_word(timeout):
+            return False
         return self._ring.flush(timeout) and self._stream.flush(timeout=timeout)
 
     def receive(self, *, timeout: float | None) -> list[Buffer] | None:
-        """See contracts.Connection."""
+        """See contracts.Connection. The time counts anew from the word that announces a message beside the ring."""
+        if self._beside_by is not None:
+            return self._receive_beside(timeout)
         parts: list[Buffer] | None = self._ring_receive(timeout)  # type: ignore[assignment]
         if parts is not None and not parts[0] and len(parts) == 1:
-            return self._receive_beside()
+            self._beside_by = monotonic() + BESIDE_TIMEOUT
+            return self._receive_beside(timeout)
         return parts
 
-    def _receive_beside(self) -> list[Buffer]:
-        deadline = monotonic() + BESIDE_TIMEOUT
-        parts = self._stream.receive(timeout=BESIDE_TIMEOUT)
-        if parts is None or monotonic() > deadline:
+    def _receive_beside(self, timeout: float | None) -> list[Buffer] | None:
+        assert self._beside_by is not None
+        left = max(0.0, self._beside_by - monotonic())
+        parts = self._stream.receive(timeout=left if timeout is None else min(left, max(timeout, A_LITTLE)))
+        if parts is not None:
+            self._beside_by = None
+        elif monotonic() > self._beside_by:
             raise ProtocolError("The other end announced a message beside the ring and did not send it.")
         return parts
+
+    def prepare_wait(self) -> bool:
+        """See contracts.Connection. The ring's descriptor does not tell of what comes beside it."""
+        return self._beside_by is not None or self._ring_prepare_wait()
 
     def close(self) -> None:
         """See contracts.Connection."""
@@ -88,6 +112,10 @@ class RingConnection:
     def fileno(self) -> int | None:
         """See contracts.Connection."""
         return self._ring.fileno()
+
+
+def _no_room() -> WaitTimeoutError:
+    return WaitTimeoutError("The other end took nothing within the timeout. It may be busy or stopped.")
 
 
 def _goes_beside(parts: Parts) -> bool:
