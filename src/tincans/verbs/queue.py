@@ -36,20 +36,23 @@ class Job:
         self.deliveries = delivery.deliveries
         self._timer: Timer | None = None
         if renew:
-            self._renew_later()
+            self._renew_after(delivery.lease / 3)
 
-    def _renew_later(self) -> None:
-        self._timer = reactor().call_at(time.monotonic() + self._delivery.lease / 3, _Renewal(self))
+    def _renew_after(self, seconds: float) -> None:
+        self._timer = reactor().call_at(time.monotonic() + seconds, _Renewal(self))
 
     def _renew(self) -> None:
         if self._settled:
             return
+        wait = self._delivery.lease / 3
         try:
-            self._queues.renew(self._delivery, timeout=self._delivery.lease / 3)
+            self._queues.renew(self._delivery, timeout=wait)
+        except WaitTimeoutError:
+            wait /= 10  # a third of the lease is left
         except TincansError:
             return  # acknowledging will say that the lease is lost
         if not self._settled:
-            self._renew_later()
+            self._renew_after(wait)
 
     def _settle(self) -> None:
         self._settled = True
