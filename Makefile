@@ -27,7 +27,7 @@ help:
 	@echo "make table    the tables of methods in README.md and docs/choose.md, from the facts"
 	@echo "make bench    speed side by side with what else one could take (nothing else should run meanwhile)"
 	@echo "make fuzz     a million mutated frames into every parser (COUNT=... for another number)"
-	@echo "make faults   200 kills on each method, crowds of strangers, 2000 idle clients (KILLS=...)"
+	@echo "make faults   200 kills on each method, strangers, idle clients, a crowd on each (KILLS=...)"
 	@echo "make ring     the proofs of the C ring: sanitizers, hostile states, kills, models"
 	@echo "make clean    remove .venv and what builds and tools left"
 
@@ -61,6 +61,7 @@ faults: $(VENV)/installed-test
 	@for method in $(FAULTY) stdio; do $(BIN)/python tests/faults/kills.py "$$method" $(KILLS) || exit 1; done
 	@for method in $(DOORS); do $(BIN)/python tests/faults/strangers.py "$$method" || exit 1; done
 	@$(BIN)/python tests/faults/idle.py
+	@$(BIN)/python tests/faults/crowd.py
 
 ring:
 	$(MAKE) -C tests/ring all

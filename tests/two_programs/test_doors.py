@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from certificates import certificates
 from two_programs.programs import FACES, METHODS, Stage, method_id
 
 import tincans
@@ -206,7 +207,7 @@ def test_a_recorded_greeting_lets_nobody_in(stage: Stage) -> None:
     assert alice.process.poll() is None
 
 
-CERTIFICATES = Path(__file__).parents[1] / "unit" / "certificates"
+CERTIFICATES = certificates()
 TLS = f"?tls=yes&cert={CERTIFICATES}/server.pem"
 
 

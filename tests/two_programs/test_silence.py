@@ -19,6 +19,9 @@ both_faces = pytest.mark.parametrize("face", FACES)
 beating = pytest.mark.parametrize("method", [m for m in [*METHODS, STDIO] if not m.startswith("json")], ids=method_id)
 cut = pytest.mark.parametrize("method", METHODS, ids=method_id)
 INTERVAL = 0.25
+PATIENT_INTERVAL = 0.5
+"""Seconds, where a server must answer within them: a machine with other work to do may hold it up for some tenths."""
+
 NOTICED = 2 * INTERVAL + 0.2
 
 
@@ -46,10 +49,10 @@ def test_a_wait_without_end_notices_a_silent_server(stage: Stage, wait: str) -> 
 @both_faces
 def test_a_server_that_answers_is_never_called_silent(stage: Stage) -> None:
     _alice, bob, _pid = stage.pair()
-    bob.ask("beat", 0.05)
+    bob.ask("beat", PATIENT_INTERVAL)
     order = bob.do("subscribe", "news")
     until(lambda: bob.ask("call", "open") == [0, 1])
-    quiet_until = time.monotonic() + 1.0
+    quiet_until = time.monotonic() + 4 * PATIENT_INTERVAL
     until(lambda: time.monotonic() > quiet_until or order.is_done)
     assert not order.is_done
     bob.ask("publish", "news", 1)
@@ -60,11 +63,11 @@ def test_a_server_that_answers_is_never_called_silent(stage: Stage) -> None:
 @both_faces
 def test_a_client_that_was_stopped_itself_blames_nobody(stage: Stage) -> None:
     _alice, bob, _pid = stage.pair()
-    bob.ask("beat", 0.1)
+    bob.ask("beat", PATIENT_INTERVAL)
     order = bob.do("subscribe", "news")
     until(lambda: bob.ask("call", "open") == [0, 1])
     stop(bob.pid)
-    over = time.monotonic() + 0.5
+    over = time.monotonic() + 2 * PATIENT_INTERVAL
     until(lambda: time.monotonic() > over)
     os.kill(bob.pid, signal.SIGCONT)
     bob.ask("publish", "news", 1)

@@ -380,3 +380,50 @@ def test_messages_that_came_together_cost_one_system_call_together() -> None:
     assert counting.calls.count("recv") == 1
     sender.close()
     receiver.close()
+
+
+class Record:
+    """A stream that, as TLS does, keeps the rest of a record where no poll sees it."""
+
+    def __init__(self, *records: bytes) -> None:
+        self._records = [*records]
+        self._rest = b""
+
+    def recv(self, count: int, flags: int = 0, /) -> bytes:
+        if not self._rest:
+            if not self._records:
+                raise BlockingIOError
+            self._rest = self._records.pop(0)
+        taken, self._rest = self._rest[:count], self._rest[count:]
+        return taken
+
+    def pending(self) -> int:
+        return len(self._rest)
+
+    def send(self, data: Any, flags: int = 0, /) -> int:
+        raise AssertionError("nothing is sent here")
+
+    sendmsg = recv_into = send
+
+    def set_receive_timeout(self, seconds: float | None) -> None:
+        """It never waits."""
+
+    def poll_for(self) -> tuple[int, float]:
+        return select.POLLOUT, 1.0
+
+    def fileno(self) -> int:
+        return -1
+
+    def shutdown(self, how: int, /) -> None:
+        """Nobody is at the other end."""
+
+    close = pending
+
+
+def test_pending_knows_of_the_rest_of_a_record_that_no_poll_tells_of() -> None:
+    first, second = FRAMES.encode([b"a" * 8_185])[0], FRAMES.encode([b"b" * 8_186])[0]
+    stream = first + second
+    connection = ByteStream(Record(stream[:3], stream[3:]), FRAMES)  # type: ignore[arg-type]
+    assert connection.receive(timeout=1) == [b"a" * 8_185]
+    assert connection.pending()
+    assert connection.receive(timeout=0) == [b"b" * 8_186]

@@ -59,6 +59,14 @@ def test_a_peer_that_takes_nothing_leaves_the_workers_free(bob: Stage) -> None:
     assert link.has_unsent()
 
 
+def test_the_rest_of_a_large_message_leaves_when_the_time_of_its_sender_is_up(bob: Stage) -> None:
+    link, connection, _ = bob
+    connection.kept = 5
+    link.send(Request(1, "add", (b"x" * 10_000,)), timeout=SOON)
+    eventually(lambda: not connection.kept, timeout=SOON)
+    eventually(lambda: not link.has_unsent(), timeout=SOON)
+
+
 def test_what_was_posted_to_a_busy_link_leaves_in_order(bob: Stage) -> None:
     link, connection, _ = bob
     with link.sending:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
-from pathlib import Path
 from time import monotonic
 
 import pytest
+from certificates import certificates
 from patience import PATIENCE, in_thread, wait_until
 
 from tincans.contracts import Connection, Listener
@@ -24,7 +24,7 @@ from tincans.errors import (
 )
 from tincans.transports.tcp import TRANSPORT
 
-PLACE = Path(__file__).with_name("certificates")
+PLACE = certificates()
 SERVER = f"tcp://127.0.0.1:0?tls=yes&cert={PLACE}/server.pem"
 TRUST = f"tls=yes&ca={PLACE}/authority.pem"
 

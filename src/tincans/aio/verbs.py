@@ -134,13 +134,17 @@ class Job:
 
 
 async def _keep_renewing(job: weakref.ref[Job], every: float) -> None:
+    wait = every
     while True:
-        await asyncio.sleep(every)
+        await asyncio.sleep(wait)
         held = job()
         if held is None:
             return
+        wait = every
         try:
             await held._renew()
+        except WaitTimeoutError:
+            wait = every / 10  # a third of the lease is left
         except TincansError:
             return  # acknowledging will say that the lease is lost
         del held

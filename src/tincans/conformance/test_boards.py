@@ -131,10 +131,10 @@ def test_a_lease_that_is_not_renewed_ends_and_the_job_goes_to_another(peer: Any,
 
 @needs("queue")
 def test_a_lease_is_renewed_while_the_block_runs(peer: Any, facts: Facts, name: str) -> None:
-    queue = peer.queue(name, lease=0.3)
+    queue = peer.queue(name, lease=0.6)
     queue.put("x")
     with queue.take(timeout=5), pytest.raises(WaitTimeoutError):
-        queue.take(timeout=0.9)
+        queue.take(timeout=1.3)
 
 
 @needs("queue")

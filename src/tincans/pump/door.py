@@ -49,12 +49,19 @@ class DoorKeeper:
         self.host = host
         self.door = door
         self._fd = door.listener.fileno()
+        self._watching = threading.Lock()
+        self._closed = False
 
     def begin(self) -> None:
         if self._fd is None:
             threading.Thread(target=self._accept_for_ever, name="tincans-accept", daemon=True).start()
         else:
-            self.host.reactor.arm(self._fd, self)
+            self._watch(self._fd)
+
+    def _watch(self, fd: int) -> None:
+        with self._watching:  # who closes waits: a closed descriptor's number may be another connection's
+            if not self._closed:
+                self.host.reactor.arm(fd, self)
 
     def ready(self) -> None:
         """A worker's job: accept who is there."""
@@ -71,8 +78,8 @@ class DoorKeeper:
             log.warning("Could not accept on %s: %s", self.door.listener.address, error)
             self.host.reactor.call_at(time.monotonic() + 0.1, self.begin)
             return
-        if not self.host.closed.is_set() and self._fd is not None:
-            self.host.reactor.arm(self._fd, self)
+        if self._fd is not None:
+            self._watch(self._fd)
 
     def rest(self) -> bool:
         return True
@@ -91,6 +98,8 @@ class DoorKeeper:
                 self.host.closed.wait(0.1)
 
     def close(self) -> None:
-        if self._fd is not None:
-            self.host.reactor.forget(self._fd, self)
+        with self._watching:
+            self._closed = True
+            if self._fd is not None:
+                self.host.reactor.forget(self._fd, self)
         self.door.listener.close()

@@ -70,6 +70,8 @@ def ask(link: Link, quick: Quick, name: str, args: tuple[Any, ...], timeout: flo
     if not link.reading.acquire(False):
         return PASS
     try:
+        if quick.string.owes_word or quick.string.beside_by is not None:
+            return PASS
         id = session.new_id()
         data = quick.request(id, name, args, timeout)
         try:
@@ -109,14 +111,15 @@ class Waiting:
 def _wait_on(link: Link, quick: Quick, answer: Any, call: Waiting) -> Any:
     """What came is handled, and the answer waited for in the common way; its place in the table is taken late."""
     link.session.calls[call.id] = waiter = Waiter(call.name)
-    deadline = monotonic() + call.timeout
-    left = 0.0 if answer is None else call.timeout
+    deadline = monotonic() if answer is None else monotonic() + call.timeout
+    parts = _parts_of(quick, answer)
     while True:
         try:
-            if answer is not None:
-                link.handle(link.wire.decode(_whole(quick, answer)))
+            if parts:
+                link.handle(link.wire.decode(parts))
+            left = deadline - monotonic()
             if not waiter.done and left > 0:
-                answer = quick.receive(left)
+                parts = link.connection.receive(timeout=left)
         except TincansError as error:
             link.lost(error)
             waiter.fail(link.gone("unknown", call.name))
@@ -124,18 +127,20 @@ def _wait_on(link: Link, quick: Quick, answer: Any, call: Waiting) -> Any:
             if waiter.error is not None:
                 raise waiter.error
             return result_of(link.wire, waiter.message, call.name, call.name, call.timeout, call.reading)
-        left = deadline - monotonic()
-        if answer is None or left <= 0:
+        if left <= 0:
             link.session.calls.pop(call.id, None)
             link.post(Cancel(call.id))
             raise timed_out(call.name, call.timeout)
 
 
-def _whole(quick: Quick, answer: Any) -> list[Buffer]:
-    """A message's parts, however they came."""
-    if type(answer) is list:
-        return answer
-    return quick.beside() if answer == BESIDE else [answer]
+def _parts_of(quick: Quick, data: Any) -> list[Buffer] | None:
+    """What `exchange` or `receive` gave, as a message's parts; None when it is still to be received."""
+    if data is None or type(data) is list:
+        return data
+    if data == BESIDE and quick.string.beside_by is None and hasattr(quick.string, "ring"):
+        quick.string.announced()
+        return None
+    return [data]
 
 
 def _as_promised(link: Link, reply: Reply[Any], name: str, reading: Reading) -> Any:
@@ -151,6 +156,7 @@ def serve(link: Link, quick: Quick, executor: Executor, linger: float) -> list[B
 
     The parts of what came instead, or [] when nothing came for `linger` seconds; None when somebody else has the role.
     """
+    string = quick.string
     receive, read, fits, reply, send = quick.receive, quick.read, quick.fits, quick.reply, quick.send
     reading, running, find = link.reading, link.session.running, executor.dispatcher.exposed.get
     parity, attended = link.session.other_parity, link.reactor.attended
@@ -160,10 +166,13 @@ def serve(link: Link, quick: Quick, executor: Executor, linger: float) -> list[B
             link.more_here = False
             if link._corked and not pending():
                 link.uncork()
+        if string.beside_by is not None:
+            return link.connection.receive(timeout=linger) or []
         data: Any = receive(linger)
         found: Any = read(data) if type(data) is bytes else None
         if found is None or len(found) != 4:
-            return [] if data is None else _whole(quick, data)
+            parts = _parts_of(quick, data)
+            return parts or ([] if data is None else link.connection.receive(timeout=linger) or [])
         id, name, args, _ = found
         exposed = find(name)
         if (
@@ -195,7 +204,7 @@ def serve(link: Link, quick: Quick, executor: Executor, linger: float) -> list[B
                 executor.answer(link, request_of(found), result)
             elif running.pop(id, None) is None:
                 pass  # the caller has given up
-            elif link.more_here or link._outbox or link._corked or not send(answer):
+            elif link.more_here or link._outbox or link._corked or string.owes_word or not send(answer):
                 link.reply_parts([answer], timeout=ANSWER_TIMEOUT)
         except Exception as error:
             executor.fail(link, request_of(found), error)

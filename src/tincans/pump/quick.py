@@ -14,7 +14,6 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from tincans import _speed
-from tincans.contracts import Buffer
 from tincans.errors import WaitTimeoutError
 
 if TYPE_CHECKING:
@@ -26,24 +25,34 @@ class Quick:
 
     `exchange(data, timeout)` sends one part and receives the next message: its part, if it has one alone, else the
     list of its parts; None when nothing came in time, False when nothing was sent. `receive(timeout)` is the second
-    half, `send(data)` the first. `beside()` is the message that an empty one stood for.
+    half, `send(data)` the first. They are for a `string` that neither owes a word nor awaits a
+    message beside it (toolkit/ring_connection.py); an empty answer of a ring says that one was announced.
     """
 
-    __slots__ = ("beside", "exchange", "fits", "read", "receive", "reply", "request", "send")
+    __slots__ = ("exchange", "fits", "read", "receive", "reply", "request", "send", "string")
 
     def __init__(self, link: Link, plain: Any) -> None:
         self.request, self.reply, self.read, self.fits = plain.request, plain.reply, plain.read, plain.fits
-        ring = getattr(link.connection, "ring", None)
+        self.string: Any = getattr(link.connection, "decided", None) or link.connection
+        ring = getattr(self.string, "ring", None)
         self.send: Callable[[bytes], bool]
         self.receive: Callable[[float], Any]
         self.exchange: Callable[[bytes, float], Any]
-        self.beside: Callable[[], list[Buffer]]
         if ring is None:
             self.send, self.receive, self.exchange = _ways(link)
-            self.beside = lambda: [b""]
+            self.string = AloneString()
         else:
             self.send, self.receive, self.exchange = ring.send_at_once, ring.receive_one, ring.exchange
-            self.beside = link.connection.receive_beside  # type: ignore[attr-defined]  # every ring's has it
+
+
+class AloneString:
+    """Nothing travels beside it."""
+
+    owes_word = False
+    beside_by = None
+
+    def announced(self) -> None:
+        """Never called for it: an empty message is one."""
 
 
 def _ways(link: Link) -> tuple[Any, Any, Any]:

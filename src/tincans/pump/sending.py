@@ -88,28 +88,14 @@ class Sending:
             if self._outbox or self._corked:
                 self._send_kept(timeout)
             self.connection.send(parts, timeout=timeout)
+            if (len(parts) == 1 and len(parts[0]) < CORK_BYTES) or self.connection.flush(timeout=0):
+                return
         except (DisconnectedError, ClosedError, ProtocolError) as error:
             self.lost(error)
             raise self.gone("not_sent") from error
         finally:
             self.sending.release()
-
-    def send_at_once(self, data: bytes) -> bool:
-        """Send a short message, if all of it can leave now and before anything else; False: nothing of it was sent."""
-        if self._outbox or self._corked or self.dead is not None or not self.sending.acquire(False):
-            return False
-        try:
-            self.connection.send([data], timeout=0)
-            if not self.sends_whole and not self.connection.flush(timeout=0):
-                self.drain_soon()
-            return True
-        except WaitTimeoutError:
-            return False
-        except (DisconnectedError, ClosedError, ProtocolError) as error:
-            self.lost(error)
-            raise self.gone("not_sent") from error
-        finally:
-            self.sending.release()
+        self.drain_soon()  # the time was up in the middle of a large message: nobody else might finish it
 
     def post(self, message: Message) -> None:
         """Send without ever blocking. Nothing is raised for a dead link."""

@@ -1,7 +1,7 @@
 """One thing that a thread waits for: an answer, an element, the end.
 
 Rules of this file
-- The thread that waits usually reads the connection itself (link.py); only when another thread is reading does it
+- The thread that waits usually reads the connection itself (receiving.py); only when another thread is reading does it
   sleep on `lock`, which costs nothing until then.
 - `deliver` and `fail` may be called by any thread; the first one counts.
 """

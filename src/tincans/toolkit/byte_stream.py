@@ -47,6 +47,11 @@ class _Unknown:
 _UNKNOWN = _Unknown()
 
 
+def _nothing_held() -> int:
+    """A socket keeps no bytes back that a poll would not tell of. TLS does: the rest of a record."""
+    return 0
+
+
 class Stream(Protocol):
     """What a ByteStream needs of a socket; `toolkit/tls_socket.py` has it too."""
 
@@ -78,7 +83,7 @@ class ByteStream:
     """
 
     __slots__ = (
-        "__weakref__", "_ahead", "_closed", "_encode", "_frame", "_framed_up_to", "_high", "_kept", "_low",
+        "__weakref__", "_ahead", "_closed", "_encode", "_frame", "_framed_up_to", "_held", "_high", "_kept", "_low",
         "_max_message", "_next", "_passing", "_poll_for", "_reader", "_receiving", "_recv", "_send",
         "_sending", "_set_timeout", "_small", "_state", "_stream", "_take", "_url", "identity",
     )  # fmt: skip
@@ -127,6 +132,7 @@ class ByteStream:
         else:
             self._set_timeout = self._stream.set_receive_timeout  # type: ignore[attr-defined]
             self._poll_for = self._stream.poll_for  # type: ignore[attr-defined]
+        self._held: Callable[[], int] = getattr(self._stream, "pending", _nothing_held)
         self._low, self._high = -1.0, -1.0  # the waits that the present SO_RCVTIMEO serves; none fits at first
 
     @property
@@ -378,8 +384,13 @@ class ByteStream:
         if self._ahead is None and not self._state.idle:
             try:
                 self._ahead = self._next()
+                while self._ahead is None and self._held():
+                    self._take_in(_DONT_WAIT)
+                    self._ahead = self._next()
             except ProtocolError as error:
                 self._check_garbage(error)
+            except (TincansError, OSError):
+                return True  # `receive` will say what is wrong
         return self._ahead is not None
 
     # -- the end -------------------------------------------------------------------------------------------

@@ -25,7 +25,7 @@ OFFER_TIMEOUT = 5.0
 
 BECOMES = (
     "send", "receive", "flush", "pending", "fileno", "close", "abandon",
-    "prepare_wait", "send_many", "sends_whole", "ring", "receive_beside",
+    "prepare_wait", "send_many", "sends_whole",
 )  # fmt: skip
 """What the real connection has."""
 
@@ -76,17 +76,17 @@ class Undecided:
         self._make = make
         self._spin = spin
         self._stream = make(stream)
-        self._decided: Connection | None = None
+        self.decided: Connection | None = None
         self.identity = self._stream.identity
 
     @property
     def max_message(self) -> int:
         """The largest message in bytes, both ways."""
-        return (self._decided or self._stream).max_message
+        return (self.decided or self._stream).max_message
 
     @max_message.setter
     def max_message(self, size: int) -> None:
-        (self._decided or self._stream).max_message = size
+        (self.decided or self._stream).max_message = size
 
     def receive(self, *, timeout: float | None) -> list[Buffer] | None:
         """See contracts.Connection."""
@@ -107,7 +107,7 @@ class Undecided:
         decided: Any = self._stream
         if self._peek() == OFFER_BEGINS_WITH:
             decided = self._answer_offer() or decided
-        self._decided = decided
+        self.decided = decided
         for name in BECOMES:
             its_own = getattr(decided, name, None)
             if its_own is not None:

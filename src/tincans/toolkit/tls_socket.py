@@ -110,6 +110,11 @@ class TlsSocket:
     def recv_into(self, buffer: Any, count: int = 0, flags: int = 0, /) -> int:
         return self._waiting(lambda: self._secure.recv_into(buffer, count or None), self._deadline(flags))
 
+    def pending(self) -> int:
+        """Bytes that are decrypted already and that no poll tells of."""
+        with self._lock:
+            return self._secure.pending()
+
     def send(self, data: Any, flags: int = 0, /) -> int:
         return self._write(memoryview(data)[:_RECORD])
 
