@@ -67,7 +67,7 @@ class Peer(Generic[C]):
         self._timeout = timeout
         self.call = cast(C, Caller(way.call, timeout, getattr(way, "function", None)))
         """Call and wait: `peer.call.add(2, 5)` or `peer.call("add", 2, 5)`."""
-        self.start: Any = Caller(way.start, timeout)
+        self.start: Any = Caller(way.start, timeout, getattr(way, "starter", None))
         """Call and get a Future at once: `peer.start.add(2, 5).result()`."""
         self.notify: Any = Caller(way.notify, timeout)
         """Call without an answer: `peer.notify.log("hello")`."""

@@ -171,7 +171,7 @@ def test_an_element_wakes_every_task_and_the_thread() -> None:
         waiter.wake()
         assert await asyncio.gather(*tasks) == [True] * 3
         await sleeping
-        assert waiter.done and waiter.futures == []
+        assert waiter.settled and waiter.futures == []
 
     play(main)
 

@@ -46,5 +46,5 @@ def test_a_waiter_that_gives_up_does_not_take_the_others_turn_with_it() -> None:
             link.pass_on()  # nudges the unlucky one, which leaves
             unlucky.nudged.set()
             second.join(3)
-            assert patient.done
+            assert patient.settled
             first.join(5)

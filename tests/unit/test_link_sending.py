@@ -84,28 +84,40 @@ def test_an_answer_that_is_too_large_is_never_kept_back(bob: Stage) -> None:
     assert not link._corked
 
 
-class Interfering(dict[int, Waiter]):
+class Late(Waiter):
+    """A started call with a deadline."""
+
+    __slots__ = ("deadline",)
+
+    def __init__(self, operation: str, seconds: float) -> None:
+        super().__init__(operation)
+        self.deadline = time.monotonic() + seconds
+
+
+class Interfering(dict[int, Late]):
     """While the deadlines are gone through, another thread starts a call."""
 
-    def __init__(self, deadlines: Deadlines) -> None:
+    def __init__(self, deadlines: Deadlines, second: Late) -> None:
         super().__init__()
         self.deadlines = deadlines
-        self.adding: threading.Thread | None = None
+        self.second = second
 
-    def __contains__(self, id: object) -> bool:
-        if self.adding is None:
-            self.adding = threading.Thread(target=self.deadlines.add, args=(time.monotonic() + 0.05, 3))
-            self.adding.start()
-            self.adding.join(0.2)
-        return super().__contains__(id)
+    def items(self) -> Any:
+        gone_through = list(super().items())
+        if 3 not in self:
+            self[3] = self.second
+            adding = threading.Thread(target=self.deadlines.expect, args=(self.second.deadline,))
+            adding.start()
+            adding.join(SOON)
+        return gone_through
 
 
 def test_a_deadline_that_is_added_while_others_expire_is_kept(bob: Stage) -> None:
     link = bob[0]
-    link.deadlines.add(time.monotonic() + 60, 1)
-    link.session.calls = calls = Interfering(link.deadlines)
-    first, second = Waiter("first"), Waiter("second")
-    calls.update({1: first, 3: second})
+    first, second = Late("first", 60), Late("second", 0.05)
+    link.session.calls = calls = Interfering(link.deadlines, second)
+    calls[1] = first
+    link.deadlines.expect(first.deadline)
     link.deadlines.expire()
-    eventually(lambda: second.done, timeout=SOON)
-    assert not first.done
+    eventually(lambda: second.settled, timeout=SOON)
+    assert not first.settled

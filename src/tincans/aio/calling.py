@@ -49,7 +49,8 @@ async def call(
         if deadline is None:
             link.mind()
         else:
-            link.deadlines.add(deadline, id)
+            answer.deadline = deadline
+            link.deadlines.expect(deadline)
         if link.looks and len(session.calls) == 1:
             link.look()
         message = await answer
@@ -89,7 +90,8 @@ def start(
         link.session.calls.pop(id, None)
         raise
     if timeout is not None:
-        link.deadlines.add(time.monotonic() + timeout, id)
+        future.deadline = time.monotonic() + timeout
+        link.deadlines.expect(future.deadline)
     return future
 
 

@@ -26,7 +26,7 @@ from tincans.errors import ProtocolError, TincansError
 from tincans.pump.link import Link
 from tincans.pump.owner import Owner
 from tincans.pump.reactor import spawn
-from tincans.pump.waiter import Waiter
+from tincans.pump.waiter import Waiting
 from tincans.toolkit.descriptor_reader import useful_spin
 from tincans.toolkit.descriptor_writer import size
 
@@ -313,11 +313,11 @@ class AsyncLink(Link):
         self.mind()
         return AsyncIncoming(self, id)
 
-    def wait(self, waiter: Waiter, timeout: float | None) -> bool:
-        """From a thread: sleep until `waiter.done`. False when the time is up."""
+    def wait(self, waiter: Waiting, timeout: float | None) -> bool:
+        """From a thread: sleep until `waiter.settled`. False when the time is up."""
         deadline = None if timeout is None else monotonic() + timeout
         waiter.prepare_to_sleep()
-        while not waiter.done:
+        while not waiter.settled:
             left = None if deadline is None else deadline - monotonic()
             if left is not None and left <= 0:
                 return False

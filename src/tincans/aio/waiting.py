@@ -12,6 +12,7 @@ import contextvars
 from collections.abc import Callable, Coroutine, Generator
 from typing import Any, Generic, TypeVar
 
+from tincans.pump.deadlines import NEVER
 from tincans.pump.waiter import Waiter
 
 T = TypeVar("T")
@@ -24,7 +25,16 @@ class Answer:
     that received it, as an eager task does: a turn of the loop, with its system call, would cost a third of the call.
     """
 
-    __slots__ = ("_asyncio_future_blocking", "_callback", "_context", "_loop", "_state", "_value", "operation")
+    __slots__ = (
+        "_asyncio_future_blocking",
+        "_callback",
+        "_context",
+        "_loop",
+        "_state",
+        "_value",
+        "deadline",
+        "operation",
+    )
 
     def __init__(self, loop: asyncio.AbstractEventLoop, operation: str) -> None:
         self._asyncio_future_blocking = False
@@ -33,6 +43,7 @@ class Answer:
         self._value: Any = None
         self._callback: Callable[[Any], object] | None = None
         self.operation = operation
+        self.deadline = NEVER
 
     def deliver(self, message: Any) -> None:
         """On the loop, outside of any task."""
@@ -86,6 +97,7 @@ class CallFuture(asyncio.Future):  # type: ignore[type-arg]  # generic only for 
     """
 
     operation = ""
+    deadline = NEVER
     reads: Callable[[Any], Any]
     on_cancel: Callable[[], object]
 

@@ -18,10 +18,11 @@ from msgspec import Struct, field
 from tincans.contracts import Buffer, Parts, Reader, Wire
 from tincans.core.messages import Cancel, Failure, Reply, Request
 from tincans.errors import CallTimeoutError, UnsupportedError, WaitTimeoutError
+from tincans.pump.deadlines import NEVER
 from tincans.pump.failures import error_of
 from tincans.pump.flows import Stream
 from tincans.pump.link import Link
-from tincans.pump.waiter import Waiter
+from tincans.pump.waiter import PlainReply, Waiter
 
 if TYPE_CHECKING:
     from tincans.pump.future import CallFuture
@@ -72,7 +73,7 @@ def call(
         # Alone on the link, nobody else's messages are expected: then receiving needs no more than this.
         if len(calls) == 1 and link.direct and not session.inlets and link.reading.acquire(False):
             try:  # unless somebody has read our answer before we had the role
-                message = None if waiter.done else link.receive_answer(id, _left(deadline))
+                message = None if waiter.settled else link.receive_answer(id, _left(deadline))
             finally:
                 link.pass_on()
             if message is not None:
@@ -95,7 +96,7 @@ def call(
     except BaseException:  # Ctrl-C: the other side should stop as well
         give_up(link, id)
         raise
-    if not answered and not (waiter.done or crossed(link, id, waiter)):
+    if not answered and not (waiter.settled or crossed(link, id, waiter)):
         raise timed_out(operation, timeout)
     if waiter.error is not None:
         raise waiter.error
@@ -113,17 +114,14 @@ def start(
     kwargs: dict[str, Any],
     *,
     timeout: float | None,
-    operation: str = "",
-    key: str | None = None,
     reading: Reading = PLAIN,
 ) -> CallFuture:
     """Send a call and return its Future at once. The deadline is kept by a timer."""
     id = link.session.new_id()
-    operation = operation or name
-    future = _future_class()(link, id, operation, name, timeout, reading)
-    link.session.calls[id] = future.waiter
-    request = Request(id, name, args, kwargs or None, timeout, key)
-    now = time.monotonic()
+    deadline = NEVER if timeout is None else time.monotonic() + timeout
+    future = future_class()(link, id, name, deadline, timeout, reading)
+    link.session.calls[id] = future
+    request = Request(id, name, args, kwargs or None, timeout, None)
     try:
         if len(link.session.calls) > BURST:
             link.send_in_burst(request, timeout=timeout)
@@ -132,15 +130,15 @@ def start(
     except BaseException:
         link.session.calls.pop(id, None)
         raise
-    if timeout is not None:
-        link.deadlines.add(now + timeout, id)
+    if deadline < link.deadlines.due:
+        link.deadlines.expect(deadline)
     if not link.background:
         link.attend()
     return future
 
 
 @cache
-def _future_class() -> type[CallFuture]:
+def future_class() -> type[CallFuture]:
     """Imported by the first started call: the standard class it extends costs a tenth of the whole import."""
     from tincans.pump.future import CallFuture
 
@@ -172,6 +170,8 @@ def timed_out(operation: str, timeout: float | None) -> CallTimeoutError:
 
 def result_of(wire: Wire, message: Any, name: str, operation: str, timeout: float | None, reading: Reading) -> Any:
     """The value of a Reply; raises what a Failure says."""
+    if type(message) is PlainReply:
+        return as_promised(wire, message.value, name, reading)
     if type(message) is Reply:
         expected = reading.types.get(name, Any) if reading.types else Any
         read: Reader = wire.reader(expected)
@@ -180,6 +180,14 @@ def result_of(wire: Wire, message: Any, name: str, operation: str, timeout: floa
         return Stream(message.value, _element_reader(read), operation, timeout)
     assert type(message) is Failure
     raise error_of(message, reading.errors, operation=operation)
+
+
+def as_promised(wire: Wire, value: Any, name: str, reading: Reading) -> Any:
+    """A plain result in the type that the caller's contract has for it."""
+    expected = reading.types.get(name, Any)
+    if expected is Any or type(value) is expected:
+        return value
+    return result_of(wire, wire.decode(wire.encode(Reply(1, value))), name, name, None, reading)
 
 
 def _element_reader(read: Reader) -> Callable[[Any], Any]:

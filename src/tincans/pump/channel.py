@@ -203,6 +203,10 @@ class Channel:
         """What `peer.call.name` is."""
         return plain_calls.function_of(self, name, timeout)
 
+    def starter(self, name: str, timeout: float | None) -> Callable[..., Any]:
+        """What `peer.start.name` is."""
+        return plain_calls.starter_of(self, name, timeout)
+
     def start(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], *, timeout: float | None) -> CallFuture:
         """A call whose answer is fetched later."""
         return calling.start(self.link(timeout), name, args, kwargs, timeout=timeout, reading=self.reading)

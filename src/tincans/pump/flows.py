@@ -56,7 +56,7 @@ class Incoming:
         """The next message, None at the timeout, ENDED at the end. Raises what ended it otherwise."""
         deadline = None if timeout is None else time.monotonic() + timeout
         while True:
-            self.waiter.done = False
+            self.waiter.settled = False
             if self.inlet.items:
                 message = self.inlet.next()
                 if owed := self.inlet.owed():

@@ -3,6 +3,7 @@
 Rules of this file
 - It is a `concurrent.futures.Future`, whose `result` reads the connection itself, as a call does.
 - The standard class's state costs more than a whole call, so it is made only when somebody asks for it.
+- It stands in the link's table of calls itself, in the place of a Waiter (waiter.py).
 - Imported by the first started call only: the standard class is slow to import.
 """
 
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from tincans.core.messages import Reply
 from tincans.errors import CallCancelledError
 from tincans.pump.calling import Reading, give_up, result_of
-from tincans.pump.waiter import Waiter
+from tincans.pump.waiter import PlainReply, Waiter
 
 if TYPE_CHECKING:
     from tincans.pump.link import Link
@@ -30,13 +31,22 @@ class CallFuture(concurrent.futures.Future):  # type: ignore[type-arg]  # generi
     (callbacks, `as_completed`, `wait`, `asyncio.wrap_future`).
     """
 
-    def __init__(self, link: Link, id: int, operation: str, name: str, timeout: float | None, reading: Reading) -> None:
-        self.waiter = _FutureWaiter(operation, self)
+    settled = False
+    error: BaseException | None = None
+    lock: threading.Lock | None = None
+    _value: Any = None
+
+    nudge: Any = Waiter.nudge
+    prepare_to_sleep: Any = Waiter.prepare_to_sleep
+    sleep: Any = Waiter.sleep
+
+    def __init__(self, link: Link, id: int, operation: str, deadline: float, timeout: float | None, reading: Reading):
         self._link = link
         self._id = id
-        self._read = (name, operation, timeout, reading)
-        self._value: Any = None
-        self._failed: BaseException | None = None
+        self.operation = operation
+        self.deadline = deadline
+        self._timeout = timeout
+        self._reading = reading
 
     def __getattr__(self, name: str) -> Any:
         if name not in _FULL_STATE:
@@ -44,77 +54,81 @@ class CallFuture(concurrent.futures.Future):  # type: ignore[type-arg]  # generi
         with _futures_lock:
             if "_condition" not in self.__dict__:
                 super().__init__()
-                if self.waiter.done:
+                if self.settled:
                     self._publish()
         self._link.attend()
         return self.__dict__[name]
 
     def _publish(self) -> None:
-        if self._failed is not None:
-            super().set_exception(self._failed)
+        if self.error is not None:
+            super().set_exception(self.error)
         else:
             super().set_result(self._value)
 
-    def settle(self, message: Any, error: BaseException | None) -> None:
-        """The answer came, or never will."""
-        if error is None:
-            try:
-                if type(message) is Reply and not message.stream and not self._read[3].types:
-                    self._value = self._link.read_any(message.value, message)
-                else:
-                    self._value = result_of(self._link.wire, message, *self._read)
-            except Exception as failure:
-                error = failure
-        self._failed = error
+    def deliver(self, message: Any) -> None:
+        """The answer came."""
+        error: BaseException | None = None
+        reading, wire = self._reading, self._link.wire
+        try:
+            if type(message) is PlainReply and not reading.types:
+                self._value = message.value
+            elif type(message) is Reply and not message.stream and not reading.types:
+                self._value = self._link.read_any(message.value, message)
+            else:
+                self._value = result_of(wire, message, self.operation, self.operation, self._timeout, reading)
+        except Exception as failure:
+            error = failure
+        self._settle(error)
+
+    def deliver_plain(self, value: Any) -> None:
+        """The answer came, and is a plain value."""
+        if self._reading.types:
+            self.deliver(PlainReply(value))
+            return
+        self._value = value
+        self._settle(None)
+
+    def fail(self, error: BaseException) -> None:
+        """It never will."""
+        self._settle(error)
+
+    def _settle(self, error: BaseException | None) -> None:
+        self.error = error
         with _futures_lock:
-            self.waiter.done = True
+            self.settled = True
             full = "_condition" in self.__dict__
         if full and not super().done():
             self._publish()
+        if self.lock is not None:
+            self.nudge()
 
     def done(self) -> bool:
-        return self.waiter.done
+        return self.settled
 
     def result(self, timeout: float | None = None) -> Any:
-        if not self.waiter.done and not self._link.wait(self.waiter, timeout):
-            raise TimeoutError(f"{self.waiter.operation} has no answer yet")
-        if self._failed is not None:
-            raise self._failed
+        if not self.settled and not self._link.wait(self, timeout):
+            raise TimeoutError(f"{self.operation} has no answer yet")
+        if self.error is not None:
+            raise self.error
         return self._value
 
     def exception(self, timeout: float | None = None) -> BaseException | None:
-        if not self.waiter.done and not self._link.wait(self.waiter, timeout):
-            raise TimeoutError(f"{self.waiter.operation} has no answer yet")
-        return self._failed
+        if not self.settled and not self._link.wait(self, timeout):
+            raise TimeoutError(f"{self.operation} has no answer yet")
+        return self.error
 
     def cancel(self) -> bool:
-        if self.waiter.done:
+        if self.settled:
             return False
         give_up(self._link, self._id)
-        self.waiter.fail(CallCancelledError(f"{self.waiter.operation} was cancelled", operation=self.waiter.operation))
+        self.fail(CallCancelledError(f"{self.operation} was cancelled", operation=self.operation))
         return True
 
     def cancelled(self) -> bool:
-        return isinstance(self._failed, CallCancelledError)
+        return isinstance(self.error, CallCancelledError)
 
     def running(self) -> bool:
-        return not self.waiter.done
-
-
-class _FutureWaiter(Waiter):
-    __slots__ = ("future",)
-
-    def __init__(self, operation: str, future: CallFuture) -> None:
-        super().__init__(operation)
-        self.future = future
-
-    def deliver(self, message: Any) -> None:
-        self.future.settle(message, None)
-        self.nudge()
-
-    def fail(self, error: BaseException) -> None:
-        self.future.settle(None, error)
-        self.nudge()
+        return not self.settled
 
 
 _futures_lock = threading.Lock()

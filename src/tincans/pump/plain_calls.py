@@ -15,9 +15,9 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
 from tincans.contracts import Buffer
-from tincans.core.messages import Cancel, Reply
+from tincans.core.messages import Cancel
 from tincans.errors import ClosedError, DisconnectedError, ProtocolError, TincansError
-from tincans.pump.calling import Reading, result_of, timed_out
+from tincans.pump.calling import Reading, as_promised, future_class, result_of, timed_out
 from tincans.pump.execution import ANSWER_TIMEOUT, SLOW, SLOW_CALLS, UNCANCELLABLE, Executor, calling_now, request_of
 from tincans.pump.quick import Quick
 from tincans.pump.waiter import Waiter
@@ -62,6 +62,45 @@ def function_of(channel: Channel, name: str, timeout: float | None) -> Callable[
     return function
 
 
+def starter_of(channel: Channel, name: str, timeout: float | None) -> Callable[..., Any]:
+    """A function that starts a call of `name` and gives its future: the short way, or as `Channel.start` does."""
+    seconds = -1.0 if timeout is None else float(timeout)
+    make = None
+
+    def function(*args: Any, **kwargs: Any) -> Any:
+        nonlocal make
+        link, now = channel.latest, monotonic()
+        if link is None or link.dead is not None or link.leaving or now - channel.used > PROBE_AFTER:
+            return channel.start(name, args, kwargs, timeout=timeout)
+        channel.used = now
+        quick = link.quick
+        if quick is None or kwargs or seconds < 0 or not link.sends_whole or not link.background:
+            return channel.start(name, args, kwargs, timeout=timeout)
+        if make is None:
+            make = future_class()
+        id = link.session.new_id()
+        data = quick.request(id, name, args, seconds)
+        future = make(link, id, name, now + seconds, seconds, channel.reading)
+        link.session.calls[id] = future
+        if data is None or link._outbox or link._corked or quick.string.owes_word or not _sent(link, quick, data, id):
+            link.session.calls.pop(id, None)
+            return channel.start(name, args, kwargs, timeout=timeout)
+        if future.deadline < link.deadlines.due:
+            link.deadlines.expect(future.deadline)
+        return future
+
+    return function
+
+
+def _sent(link: Link, quick: Quick, data: bytes, id: int) -> bool:
+    try:
+        return quick.send(data)
+    except (DisconnectedError, ClosedError, ProtocolError) as error:
+        link.session.calls.pop(id, None)
+        link.lost(error)
+        return False
+
+
 def ask(link: Link, quick: Quick, name: str, args: tuple[Any, ...], timeout: float, reading: Reading) -> Any:
     """The result of a call, or PASS. The errors are those of `calling.call`."""
     session = link.session
@@ -85,7 +124,7 @@ def ask(link: Link, quick: Quick, name: str, args: tuple[Any, ...], timeout: flo
         found = quick.read(answer) if type(answer) is bytes else None
         if found is not None and found[0] == id and len(found) == 2:
             link.heard += 1
-            return found[1] if not reading.types else _as_promised(link, Reply(id, found[1]), name, reading)
+            return found[1] if not reading.types else as_promised(link.wire, found[1], name, reading)
         return PASS if answer is False else _wait_on(link, quick, answer, Waiting(id, name, timeout, reading))
     finally:
         if link.background:
@@ -118,12 +157,12 @@ def _wait_on(link: Link, quick: Quick, answer: Any, call: Waiting) -> Any:
             if parts:
                 link.handle(link.wire.decode(parts))
             left = deadline - monotonic()
-            if not waiter.done and left > 0:
+            if not waiter.settled and left > 0:
                 parts = link.connection.receive(timeout=left)
         except TincansError as error:
             link.lost(error)
             waiter.fail(link.gone("unknown", call.name))
-        if waiter.done:
+        if waiter.settled:
             if waiter.error is not None:
                 raise waiter.error
             return result_of(link.wire, waiter.message, call.name, call.name, call.timeout, call.reading)
@@ -141,14 +180,6 @@ def _parts_of(quick: Quick, data: Any) -> list[Buffer] | None:
         quick.string.announced()
         return None
     return [data]
-
-
-def _as_promised(link: Link, reply: Reply[Any], name: str, reading: Reading) -> Any:
-    """A plain result in the type that the caller's contract has for it."""
-    expected = reading.types.get(name, Any)
-    if expected is Any or type(reply.value) is expected:
-        return reply.value
-    return result_of(link.wire, link.wire.decode(link.wire.encode(reply)), name, name, None, reading)
 
 
 def serve(link: Link, quick: Quick, executor: Executor, linger: float) -> list[Buffer] | None:

@@ -28,7 +28,7 @@ from tincans.errors import DisconnectedError, ProtocolError, TincansError
 from tincans.pump.quick import Quick
 from tincans.pump.reactor import Background, reactor
 from tincans.pump.sending import Sending
-from tincans.pump.waiter import Waiter
+from tincans.pump.waiter import Waiting
 
 LINGER = 0.1
 """Seconds that a worker stays with a connection after a message, so that a busy one is read without epoll."""
@@ -46,6 +46,7 @@ class Receiving(Sending):
     """What a Link receives with. What a message does is the link's business."""
 
     session: Session
+    greeted: bool
     quick: Quick | None
     direct: bool
     """Whether requests are run as they come: greeted, and with ids."""
@@ -60,7 +61,7 @@ class Receiving(Sending):
         self._accepting = accepting  # callers read for themselves; only who serves waits for more
         self._fd = connection.fileno()
         self._dying = threading.Lock()
-        self._parked: deque[Waiter] = deque()
+        self._parked: deque[Waiting] = deque()
         self._heard_before = 0
 
     def handle(self, message: Any) -> None:
@@ -78,6 +79,24 @@ class Receiving(Sending):
     def mind(self) -> None:
         """Something is awaited that may take for ever."""
         raise NotImplementedError
+
+    def take_in(self, parts: list[Buffer]) -> None:
+        """With the reading role: what one message does."""
+        if not self._is_plain_answer(parts):
+            self.handle(self.wire.decode(parts))
+
+    def _is_plain_answer(self, parts: list[Buffer]) -> bool:
+        """Whether it was a Reply with a plain value: then whoever waits for it has it now."""
+        if self.quick is None or len(parts) != 1 or not self.greeted:
+            return False
+        found = self.quick.read(parts[0])
+        if found is None or len(found) != 2:
+            return False
+        self.heard += 1
+        waiter = self.session.calls.pop(found[0], None)
+        if waiter is not None:
+            waiter.deliver_plain(found[1])
+        return True
 
     # -- waiting for one thing -------------------------------------------------------------------------------------
 
@@ -101,8 +120,8 @@ class Receiving(Sending):
             self.lost(error)
         return None
 
-    def wait(self, waiter: Waiter, timeout: float | None) -> bool:
-        """Until `waiter.done`, reading the connection ourselves if nobody else does. False when the time is up."""
+    def wait(self, waiter: Waiting, timeout: float | None) -> bool:
+        """Until `waiter.settled`, reading the connection ourselves if nobody else does. False when the time is up."""
         if self._corked:
             self.uncork()
         deadline = None if timeout is None else time.monotonic() + timeout
@@ -111,7 +130,7 @@ class Receiving(Sending):
         if timeout is None:
             self.mind()
         try:
-            while not waiter.done:
+            while not waiter.settled:
                 if self.reading.acquire(False):
                     try:
                         self._read_until(waiter, deadline, left)
@@ -120,18 +139,18 @@ class Receiving(Sending):
                 else:
                     slept = True
                     self._sleep(waiter, left)
-                if deadline is not None and not waiter.done:
+                if deadline is not None and not waiter.settled:
                     left = deadline - time.monotonic()
                     if left <= 0:
-                        return waiter.done
+                        return waiter.settled
             return True
         finally:
             if slept and self._parked and not self.reading.locked():
                 self._nudge_next()  # we leave, perhaps without reading: the nudge that may have been ours is the next's
 
-    def _read_until(self, waiter: Waiter, deadline: float | None, left: float | None) -> None:
+    def _read_until(self, waiter: Waiting, deadline: float | None, left: float | None) -> None:
         receive = self.connection.receive
-        while not waiter.done:
+        while not waiter.settled:
             if self.dead is not None:
                 waiter.fail(self.gone("unknown"))
                 return
@@ -141,25 +160,27 @@ class Receiving(Sending):
                 parts = receive(timeout=left)
                 if parts is None:
                     return
-                self.handle(self.wire.decode(parts))
-                while waiter.done and self.connection.pending():  # what has come along is handed on while we are at it
+                self.take_in(parts)
+                while (
+                    waiter.settled and self.connection.pending()
+                ):  # what has come along is handed on while we are at it
                     if (parts := receive(timeout=0)) is None:
                         break
-                    self.handle(self.wire.decode(parts))
+                    self.take_in(parts)
             except TincansError as error:
                 self.lost(error)
-                if not waiter.done:
+                if not waiter.settled:
                     waiter.fail(self.gone("unknown"))
                 return
-            if deadline is not None and not waiter.done:
+            if deadline is not None and not waiter.settled:
                 left = max(0.0, deadline - time.monotonic())
 
-    def _sleep(self, waiter: Waiter, left: float | None) -> None:
+    def _sleep(self, waiter: Waiting, left: float | None) -> None:
         waiter.prepare_to_sleep()
         self._parked.append(waiter)
         try:
             # Between our look and now the reader may have left without seeing us: then look again ourselves.
-            if not waiter.done and self.reading.locked():
+            if not waiter.settled and self.reading.locked():
                 waiter.sleep(left)
         finally:
             with contextlib.suppress(ValueError):
@@ -189,7 +210,7 @@ class Receiving(Sending):
                 waiter = self._parked.popleft()
             except IndexError:
                 return
-            if not waiter.done:
+            if not waiter.settled:
                 waiter.nudge()
                 return
 
@@ -206,7 +227,7 @@ class Receiving(Sending):
                 if self.more_here:
                     self.put_out_more_here()
                 while (parts := self.connection.receive(timeout=0)) is not None:
-                    self.handle(self.wire.decode(parts))
+                    self.take_in(parts)
             except TincansError as error:
                 self.lost(error)
             finally:
@@ -277,6 +298,8 @@ class Receiving(Sending):
                 return ELSEWHERE
             if not parts:
                 return None
+            if self._is_plain_answer(parts):
+                continue
             message: Any = decode(parts)
             del parts
             if type(message) is Request and message.name[:1] != "$" and self.direct:

@@ -9,16 +9,25 @@ Rules of this file
 from __future__ import annotations
 
 import threading
-from typing import Any
+from typing import Any, Protocol
+
+
+class PlainReply:
+    """A Reply whose value has been read already (pump/plain_calls.py)."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
 
 
 class Waiter:
-    """The wait for one message. `done` turns True when it is there, or when `error` says why it never will."""
+    """The wait for one message. `settled` turns True when it is there, or when `error` says why it never will."""
 
-    __slots__ = ("done", "error", "lock", "message", "operation")
+    __slots__ = ("error", "lock", "message", "operation", "settled")
 
     def __init__(self, operation: str = "") -> None:
-        self.done = False
+        self.settled = False
         self.message: Any = None
         self.error: BaseException | None = None
         self.lock: threading.Lock | None = None
@@ -29,6 +38,10 @@ class Waiter:
         self.message = message
         self.wake()
 
+    def deliver_plain(self, value: Any) -> None:
+        """The message is here, and is a plain value."""
+        self.deliver(PlainReply(value))
+
     def fail(self, error: BaseException) -> None:
         """It will never come."""
         self.error = error
@@ -36,7 +49,7 @@ class Waiter:
 
     def wake(self) -> None:
         """Let the sleeping thread look."""
-        self.done = True
+        self.settled = True
         self.nudge()
 
     def nudge(self) -> None:
@@ -58,3 +71,15 @@ class Waiter:
         """Until woken, at most `timeout` seconds."""
         assert self.lock is not None
         self.lock.acquire(True, -1 if timeout is None else max(0.0, min(timeout, threading.TIMEOUT_MAX)))
+
+
+class Waiting(Protocol):
+    """What `Link.wait` needs of a Waiter, and of the future that stands in its place."""
+
+    settled: bool
+    error: BaseException | None
+
+    def fail(self, error: BaseException) -> None: ...
+    def nudge(self) -> None: ...
+    def prepare_to_sleep(self) -> None: ...
+    def sleep(self, timeout: float | None) -> None: ...
