@@ -14,11 +14,13 @@ from typing import Any
 
 from tincans.aio.flows import Stream
 from tincans.aio.link import AsyncLink
+from tincans.aio.outbox import Entry
 from tincans.aio.waiting import Answer, CallFuture
 from tincans.core.messages import Cancel, Failure, Reply, Request
 from tincans.errors import CallTimeoutError, TincansError, WaitTimeoutError
-from tincans.pump.calling import PLAIN, Reading
+from tincans.pump.calling import PLAIN, Reading, as_promised
 from tincans.pump.failures import error_of
+from tincans.pump.waiter import PlainReply
 
 
 async def call(
@@ -42,8 +44,7 @@ async def call(
     answer = session.calls[id] = Answer(link.loop, operation or name)
     deadline = None if timeout is None else time.monotonic() + timeout
     try:
-        request = Request(id, name, args, kwargs or None, timeout if wait_there else 0, key)
-        entry = link.put_out(request)
+        entry = _put_out(link, Request(id, name, args, kwargs or None, timeout if wait_there else 0, key))
         if entry is not None:
             await link.outbox.left(entry, timeout)
         if deadline is None:
@@ -63,8 +64,11 @@ async def call(
     except BaseException:  # the waiting task was cancelled: the other side should stop as well
         _give_up(link, id)
         raise
-    if type(message) is Reply and not message.stream and not reading.types:
-        return link.read_any(message.value, message)
+    if not reading.types:
+        if type(message) is PlainReply:
+            return message.value
+        if type(message) is Reply and not message.stream:
+            return link.read_any(message.value, message)
     return result_of(link, message, name, operation or name, timeout, reading)
 
 
@@ -85,7 +89,7 @@ def start(
     future.on_cancel = lambda: _give_up(link, id)
     link.session.calls[id] = future
     try:
-        link.put_out(Request(id, name, args, kwargs or None, timeout))
+        _put_out(link, Request(id, name, args, kwargs or None, timeout))
     except BaseException:
         link.session.calls.pop(id, None)
         raise
@@ -95,8 +99,19 @@ def start(
     return future
 
 
+def _put_out(link: AsyncLink, request: Request[Any]) -> Entry | None:
+    """Send a request if possible; a plain one is written by the C core."""
+    quick, timeout = link.quick, request.timeout
+    data = None
+    if quick is not None and request.kwargs is None and request.key is None:
+        data = quick.request(request.id, request.name, request.args, None if timeout is None else float(timeout))
+    return link.put_out(request) if data is None else link.put_out_parts([data])
+
+
 def result_of(link: AsyncLink, message: Any, name: str, operation: str, timeout: float | None, reading: Reading) -> Any:
     """The value of a Reply; raises what a Failure says."""
+    if type(message) is PlainReply:
+        return as_promised(link.wire, message.value, name, reading)
     if type(message) is Reply:
         read = link.wire.reader(reading.types[name]) if name in reading.types else link.read_any
         if not message.stream:

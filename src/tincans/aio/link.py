@@ -21,7 +21,7 @@ from tincans.aio.flows import AsyncIncoming
 from tincans.aio.outbox import STRING_ERRORS, Entry, Outbox, too_large
 from tincans.aio.references import AsyncReferences
 from tincans.contracts import Buffer, Connection, Wire
-from tincans.core.messages import Message, Request
+from tincans.core.messages import Message, Reply, Request
 from tincans.errors import ProtocolError, TincansError
 from tincans.pump.link import Link
 from tincans.pump.owner import Owner
@@ -82,9 +82,10 @@ class AsyncLink(Link):
         parts = self.wire.encode(message, self.references)
         if self.turns is not None:
             self.turns.asked(message)
-        return self._put_out(parts)
+        return self.put_out_parts(parts)
 
-    def _put_out(self, parts: list[Buffer]) -> Entry | None:
+    def put_out_parts(self, parts: list[Buffer]) -> Entry | None:
+        """The same for a message that is encoded already."""
         if self.dead is not None:
             raise self.gone("not_sent")
         if self._handed:
@@ -110,7 +111,7 @@ class AsyncLink(Link):
     def send_parts(self, parts: list[Buffer], *, timeout: float | None) -> None:
         """From a thread: blocks while much waits to be sent. On the loop: like `post`, but says what is wrong."""
         if self.on_loop():
-            self._put_out(parts)
+            self.put_out_parts(parts)
             return
         if self.dead is not None:
             raise self.gone("not_sent")
@@ -125,7 +126,7 @@ class AsyncLink(Link):
         self, parts: list[Buffer], timeout: float | None, handed: concurrent.futures.Future[None]
     ) -> None:
         try:
-            entry = self._put_out(parts)
+            entry = self.put_out_parts(parts)
             if entry is not None:
                 await self.outbox.left(entry, timeout)
         except BaseException as error:
@@ -159,9 +160,14 @@ class AsyncLink(Link):
     def reply(self, message: Message, *, timeout: float | None) -> None:
         if self.dropped:
             self.say_dropped()
-        self.post_parts(self.wire.encode(message, self.references))
+        data = None
+        if self.quick is not None and type(message) is Reply and not message.stream:
+            data = self.quick.reply(message.id, message.value)
+        self.post_parts(self.wire.encode(message, self.references) if data is None else [data])
         if self.turns is not None:
             self.turns.after_sending(message)
+        if self.looks and self._accepting and not self.session.running and self.on_loop():
+            self.loop.call_soon(self.look)  # who has just been answered often asks again at once
 
     def send_in_burst(self, message: Message, *, timeout: float | None) -> None:
         self.send(message, timeout=timeout)
@@ -221,14 +227,14 @@ class AsyncLink(Link):
 
     def ready(self) -> None:
         """There is something to receive."""
-        receive, decode = self.connection.receive, self.wire.decode
+        receive = self.connection.receive
         try:
             for _ in range(AT_ONCE):
                 if self.dead is not None or self._paused:
                     return
                 parts = receive(timeout=0)
                 if parts is not None:
-                    self.handle(decode(parts))
+                    self.take_in(parts)
                 elif not self._has_more():
                     return
             self.loop.call_soon(self.ready)
@@ -265,7 +271,7 @@ class AsyncLink(Link):
         if parts is None or self.dead is not None:
             return
         try:
-            self.handle(self.wire.decode(parts))
+            self.take_in(parts)
         except TincansError as error:
             self.lost(error)
 

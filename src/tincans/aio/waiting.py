@@ -13,7 +13,7 @@ from collections.abc import Callable, Coroutine, Generator
 from typing import Any, Generic, TypeVar
 
 from tincans.pump.deadlines import NEVER
-from tincans.pump.waiter import Waiter
+from tincans.pump.waiter import PlainReply, Waiter
 
 T = TypeVar("T")
 
@@ -51,6 +51,9 @@ class Answer:
             self._state, self._value = 1, message
             if self._callback is not None:
                 self._context.run(self._callback, self)
+
+    def deliver_plain(self, value: Any) -> None:
+        self.deliver(PlainReply(value))
 
     def fail(self, error: BaseException) -> None:
         if self._state == 0:
@@ -108,6 +111,9 @@ class CallFuture(asyncio.Future):  # type: ignore[type-arg]  # generic only for 
             self.set_result(self.reads(message))
         except Exception as error:
             self.fail(error)
+
+    def deliver_plain(self, value: Any) -> None:
+        self.deliver(PlainReply(value))
 
     def fail(self, error: BaseException) -> None:
         if not self.done():
