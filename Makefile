@@ -55,6 +55,7 @@ bench: $(VENV)/installed-test
 
 fuzz: $(VENV)/installed-test
 	$(BIN)/python tests/fuzz/framing.py $(COUNT)
+	$(BIN)/python tests/fuzz/plain.py $(COUNT)
 	@for wire in $(WIRES); do echo "wire $$wire"; $(BIN)/python tests/fuzz/wires.py $$wire $(COUNT) || exit 1; done
 
 faults: $(VENV)/installed-test

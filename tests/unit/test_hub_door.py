@@ -77,7 +77,7 @@ def test_what_ended_leaves_nothing_behind(how: str) -> None:
         for ticket in tickets:
             desk.cancel(ticket)
     hub = desk.hub
-    assert (len(hub._claims), hub._topics._exact, hub._values._watching, hub._locks._held) == (0, {}, {}, {})
+    assert (len(hub._claims), hub.topics._exact, hub._values._watching, hub._locks._held) == (0, {}, {}, {})
     assert hub.next_deadline() is None
     assert how == "cancel" or "bob" not in hub._claims._by_owner
 

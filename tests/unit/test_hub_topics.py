@@ -106,7 +106,7 @@ def test_endless_topics_do_not_use_up_memory(monkeypatch: pytest.MonkeyPatch) ->
     for number in range(1000):
         desk.get("alice", "$publish", f"n.{number}", number)
     assert desk.news(ticket) == list(range(1000))
-    assert len(desk.hub._topics._found) <= 100
+    assert len(desk.hub.topics._found) <= 100
 
 
 def test_one_connection_cannot_use_up_the_room_of_others() -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tincans.core.messages import Message, Reply, Request
+from tincans.core.messages import Message, Publication, Reply, Request
 from tincans.wires.native import WIRE
 
 plain = pytest.importorskip("tincans._speed._plain", reason="the C core was not built")
@@ -18,7 +18,9 @@ INTS = st.one_of(
     st.integers(-(2**63), 2**63 - 1),
     st.sampled_from([0, 31, 32, 127, 128, 255, 256, 65535, 65536, 2**32 - 1, 2**32, -1, -32, -33, -128, -129, -32769]),
 )
-VALUES = st.one_of(st.none(), st.booleans(), INTS, st.floats(allow_nan=False), st.text(max_size=300))
+VALUES = st.one_of(
+    st.none(), st.booleans(), INTS, st.floats(allow_nan=False), st.text(max_size=300), st.binary(max_size=300)
+)
 IDS = st.integers(1, 2**32 - 1)
 
 
@@ -69,7 +71,22 @@ def test_a_reply_means_the_same_both_ways(id: int, value: Any) -> None:
     assert back[0] == id and same(back[1], value)
 
 
-@pytest.mark.parametrize("value", [(1,), [1], {}, b"x", 2**64, -(2**63) - 1, 1j, "\ud800", "x" * 5000, object()])
+@given(IDS, st.text(min_size=1, max_size=7), VALUES)
+def test_a_publication_means_the_same_both_ways(id: int, topic: str, value: Any) -> None:
+    message, read = heard(plain.publication(id, topic, value))
+    assert (message.id, message.topic, message.dropped) == (id, topic, 0) and same(read, value)
+    for data in (plain.publication(id, topic, value), WIRE.encode(Publication(id, topic, value))[0]):
+        found = plain.read(data)
+        assert found[:2] == (id, topic) and same(found[2], value)
+
+
+def test_a_publication_that_tells_of_losses_is_left_to_the_wire() -> None:
+    assert plain.read(WIRE.encode(Publication(1, "topic", 5, 3))[0]) is None
+
+
+@pytest.mark.parametrize(
+    "value", [(1,), [1], {}, bytearray(b"x"), b"x" * 5000, 2**64, -(2**63) - 1, 1j, "\ud800", "x" * 5000, object()]
+)
 def test_what_is_not_plain_is_left_to_the_wire(value: Any) -> None:
     assert plain.reply(1, value) is None
     assert plain.request(1, "f", (value,), None) is None
@@ -109,6 +126,8 @@ def test_garbage_is_never_taken_for_more_than_the_wire_would(data: bytes) -> Non
     if len(found) == 4:
         assert (message.name, message.timeout) == (found[1], found[3])
         assert len(body) == len(found[2]) and all(a == b or a != a for a, b in zip(body, found[2], strict=True))
+    elif len(found) == 3:
+        assert (message.topic, message.dropped) == (found[1], 0) and (body == found[2] or body != body)
     else:
         assert body == found[1] or body != body
 

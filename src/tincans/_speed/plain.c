@@ -1,7 +1,7 @@
 /* Plain messages of the native wire, written and read in one call: what most calls are made of.
  *
  * Rules of this file
- * - Plain is: None, a bool, a whole number of 64 bits, a float, a text; at most PLAIN_ARGUMENTS of them, at most
+ * - Plain is: None, a bool, a whole number of 64 bits, a float, a text, bytes; at most PLAIN_ARGUMENTS of them, at most
  *   PLAIN_BYTES in all. For everything else the answer is None, and wires/native.py does it the thorough way.
  * - The bytes are those of wires/native.py, without the fields at the end that hold their defaults. What is read here
  *   would be read there to the same values; tests/unit/test_speed_plain.py and tests/fuzz/plain.py hold the two together.
@@ -17,7 +17,7 @@
 #define PLAIN_BYTES 4096
 #define PLAIN_ARGUMENTS 15
 
-enum { TAG_REQUEST = 1, TAG_REPLY = 2 };
+enum { TAG_REQUEST = 1, TAG_REPLY = 2, TAG_PUBLICATION = 8 };
 enum { NIL = 0xc0, FALSE_BYTE = 0xc2, TRUE_BYTE = 0xc3, FLOAT64 = 0xcb };
 
 /* ---- writing ---- */
@@ -105,6 +105,17 @@ static bool put_text(struct writer *out, PyObject *text) {
     return place != NULL;
 }
 
+static bool put_bytes(struct writer *out, PyObject *value) {
+    Py_ssize_t size = PyBytes_GET_SIZE(value);
+    bool marked = size <= UINT8_MAX    ? put_number(out, 0xc4, (uint64_t)size, 1)
+                  : size < PLAIN_BYTES ? put_number(out, 0xc5, (uint64_t)size, 2)
+                                       : false;
+    uint8_t *place = marked ? room(out, (size_t)size) : NULL;
+    if (place != NULL)
+        memcpy(place, PyBytes_AS_STRING(value), (size_t)size);
+    return place != NULL;
+}
+
 /* Exact types only: a subclass (an Enum, a numpy scalar) has a form of its own. */
 static bool put_value(struct writer *out, PyObject *value) {
     if (value == Py_None)
@@ -113,6 +124,8 @@ static bool put_value(struct writer *out, PyObject *value) {
         return put_int(out, value);
     if (PyUnicode_CheckExact(value))
         return put_text(out, value);
+    if (PyBytes_CheckExact(value))
+        return put_bytes(out, value);
     if (PyBool_Check(value))
         return put_byte(out, value == Py_True ? TRUE_BYTE : FALSE_BYTE);
     return PyFloat_CheckExact(value) && put_double(out, PyFloat_AS_DOUBLE(value));
@@ -167,6 +180,19 @@ static PyObject *write_reply(PyObject *Py_UNUSED(module), PyObject *const *given
     return written(&out, plain);
 }
 
+PyDoc_STRVAR(publication_doc, "publication(id, topic, value, /)\n--\n\n"
+                              "The bytes of a Publication, before which nothing was lost, or None when it is not plain.");
+
+static PyObject *write_publication(PyObject *Py_UNUSED(module), PyObject *const *given, Py_ssize_t count) {
+    if (!right_count("publication", count, 3))
+        return NULL;
+    struct writer out;
+    out.size = 0;
+    bool plain = PyUnicode_CheckExact(given[1]) && put_byte(&out, 0x94) && put_byte(&out, TAG_PUBLICATION) &&
+                 put_id(&out, given[0]) && put_text(&out, given[1]) && put_value(&out, given[2]);
+    return written(&out, plain);
+}
+
 /* ---- reading ---- */
 
 struct reader {
@@ -204,6 +230,14 @@ static PyObject *take_text(struct reader *in, uint64_t size) {
     return PyUnicode_DecodeUTF8(start, (Py_ssize_t)size, NULL);
 }
 
+static PyObject *take_bytes(struct reader *in, uint64_t size) {
+    if ((uint64_t)(in->end - in->next) < size)
+        return NULL;
+    const char *start = (const char *)in->next;
+    in->next += size;
+    return PyBytes_FromStringAndSize(start, (Py_ssize_t)size);
+}
+
 /* The next value, or NULL (with or without an exception) when it is not plain. */
 static PyObject *take_value(struct reader *in) {
     uint64_t number;
@@ -232,6 +266,10 @@ static PyObject *take_value(struct reader *in) {
         memcpy(&value, &number, sizeof value);
         return PyFloat_FromDouble(value);
     }
+    case 0xc4:
+        return take_number(in, 1, &number) ? take_bytes(in, number) : NULL;
+    case 0xc5:
+        return take_number(in, 2, &number) ? take_bytes(in, number) : NULL;
     case 0xd9:
         return take_number(in, 1, &number) ? take_text(in, number) : NULL;
     case 0xda:
@@ -308,8 +346,22 @@ static PyObject *read_reply(struct reader *in, int fields) {
     return result;
 }
 
+/* (id, topic, value), or NULL. */
+static PyObject *read_publication(struct reader *in, int fields) {
+    static const uint8_t rest[] = {0, FALSE_BYTE, NIL}; /* dropped, rich, buffers */
+    PyObject *id = take_id(in), *topic = NULL, *value = NULL, *result = NULL;
+    if (id != NULL && (topic = take_name(in)) != NULL && (value = take_value(in)) != NULL &&
+        rest_is(in, rest, sizeof rest) && in->end - in->next == fields - 4)
+        result = PyTuple_Pack(3, id, topic, value);
+    Py_XDECREF(id);
+    Py_XDECREF(topic);
+    Py_XDECREF(value);
+    return result;
+}
+
 PyDoc_STRVAR(read_doc, "read(data, /)\n--\n\n"
-                       "(id, name, args, timeout) of a plain Request, (id, value) of a plain Reply, None for the rest.");
+                       "(id, name, args, timeout) of a plain Request, (id, value) of a plain Reply, "
+                       "(id, topic, value) of a plain Publication, None for the rest.");
 
 static PyObject *read_message(PyObject *Py_UNUSED(module), PyObject *data) {
     if (!PyBytes_CheckExact(data))
@@ -324,6 +376,8 @@ static PyObject *read_message(PyObject *Py_UNUSED(module), PyObject *data) {
             result = read_request(&in, fields);
         else if (start[1] == TAG_REPLY && fields >= 3 && fields <= 6)
             result = read_reply(&in, fields);
+        else if (start[1] == TAG_PUBLICATION && fields >= 4 && fields <= 7)
+            result = read_publication(&in, fields);
     }
     if (result != NULL)
         return result;
@@ -360,6 +414,7 @@ static PyObject *fits(PyObject *Py_UNUSED(module), PyObject *const *given, Py_ss
 static PyMethodDef functions[] = {
     {"request", (PyCFunction)(void (*)(void))write_request, METH_FASTCALL, request_doc},
     {"reply", (PyCFunction)(void (*)(void))write_reply, METH_FASTCALL, reply_doc},
+    {"publication", (PyCFunction)(void (*)(void))write_publication, METH_FASTCALL, publication_doc},
     {"read", read_message, METH_O, read_doc},
     {"fits", (PyCFunction)(void (*)(void))fits, METH_FASTCALL, fits_doc},
     {NULL, NULL, 0, NULL},

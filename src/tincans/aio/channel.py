@@ -286,6 +286,8 @@ class _LinkElements:
         message = await self._incoming.receive_soon(timeout=timeout)
         if message is None or message is ENDED:
             return message
+        if type(message) is tuple:  # plain, and read already
+            return message[1], message[2], 0
         return message.topic, self._read(message.value, message), message.dropped
 
     def close(self) -> None:

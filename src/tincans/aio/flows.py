@@ -41,7 +41,7 @@ class AsyncIncoming(Incoming):
             if inlet.items:
                 message = inlet.next()
                 if owed := inlet.owed():
-                    self._grant(owed)
+                    self.grant(owed)
                 return message
             if inlet.error is not None:
                 raise inlet.error
@@ -53,7 +53,7 @@ class AsyncIncoming(Incoming):
             if not await self._waiter.woken(self._loop, timeout):
                 return None
 
-    def _grant(self, count: int) -> None:
+    def grant(self, count: int) -> None:
         if self.link.dead is None:
             self.link.post(Credit(self.id, count))
 

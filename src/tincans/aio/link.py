@@ -66,6 +66,10 @@ class AsyncLink(Link):
         self._watched = False
         self._paused = False
 
+    def know_connection(self) -> None:
+        super().know_connection()
+        self.sends_whole = False  # whatever is sent goes through the outbox
+
     def on_loop(self) -> bool:
         """Whether the caller runs on this link's loop."""
         return running_loop() is self.loop

@@ -9,24 +9,41 @@ Rules of this file
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from typing import Any
 
 from tincans.contracts import Policy
 
 WINDOW = 64
+NEWS_WINDOW = 1024
+"""Small values, as fast as they are published: a credit for each few would cost more than they do."""
+
+
+def news_window(limit: int) -> int:
+    """How many published values may be under way to a subscriber that keeps up to `limit`.
+
+    >>> news_window(10), news_window(10_000)
+    (64, 1024)
+    """
+    return max(WINDOW, min(NEWS_WINDOW, limit))
 
 
 class Outlet:
     """The sending end of a pushed stream (a subscription, a watch): a bounded buffer and a credit.
 
+    Of a large window all but WINDOW is for small values only (`next(is_small)`): a subscriber that does not consume
+    may come to hold all of it.
+
     >>> outlet = Outlet(limit=2, policy="drop_oldest", credit=1)
-    >>> outlet.push("a"), outlet.push("b"), outlet.push("c"), outlet.push("d")
-    (['a'], [], [], [])
-    >>> outlet.dropped, outlet.grant(5)
-    (1, ['c', 'd'])
+    >>> for value in "abcd":
+    ...     outlet.keep(value)
+    >>> outlet.dropped, outlet.next(), outlet.next()
+    (2, 'c', None)
+    >>> outlet.grant(5); outlet.next(), outlet.next()
+    ('d', None)
     """
 
-    __slots__ = ("credit", "dropped", "limit", "overflowed", "policy", "waiting")
+    __slots__ = ("_reserve", "credit", "dropped", "limit", "overflowed", "policy", "waiting")
 
     def __init__(self, *, limit: int, policy: Policy, credit: int = WINDOW) -> None:
         self.limit = limit
@@ -35,29 +52,30 @@ class Outlet:
         self.waiting: deque[Any] = deque()
         self.dropped = 0
         self.overflowed = False
+        self._reserve = max(0, credit - WINDOW)
 
-    def push(self, value: Any) -> list[Any]:
-        """Take in one value; what may be sent now. `overflowed` is set when the policy is `refuse` and it is full."""
-        if self.credit > 0 and not self.waiting:
-            self.credit -= 1
-            return [value]
+    def keep(self, value: Any) -> None:
+        """Take in one value. The oldest is dropped when it is full, or `overflowed` is set (policy `refuse`)."""
         if len(self.waiting) >= self.limit:
             self.dropped += 1
             if self.policy == "refuse":
                 self.overflowed = True
-                return []
+                return
             self.waiting.popleft()
         self.waiting.append(value)
-        return []
 
-    def grant(self, count: int) -> list[Any]:
-        """The receiver allows `count` more; what may be sent now."""
+    def next(self, is_small: Callable[[Any], bool] = lambda value: False) -> Any | None:
+        """The oldest, which may be sent now, or None."""
+        if not self.waiting or self.credit <= 0:
+            return None
+        if self.credit <= self._reserve and not is_small(self.waiting[0]):
+            return None
+        self.credit -= 1
+        return self.waiting.popleft()
+
+    def grant(self, count: int) -> None:
+        """The receiver allows `count` more."""
         self.credit += count
-        ready = []
-        while self.credit > 0 and self.waiting:
-            self.credit -= 1
-            ready.append(self.waiting.popleft())
-        return ready
 
 
 class Inlet:

@@ -295,9 +295,17 @@ class _LinkElements:
         link.attend()
 
     def receive(self, *, timeout: float | None) -> Any:
-        message = self._incoming.receive(timeout=timeout)
+        inlet = self._incoming.inlet
+        if inlet.items:  # no need to wait
+            message = inlet.next()
+            if owed := inlet.owed():
+                self._incoming.grant(owed)
+        else:
+            message = self._incoming.receive(timeout=timeout)
         if message is None or message is ENDED:
             return message
+        if type(message) is tuple:  # plain, and read already
+            return message[1], message[2], 0
         return message.topic, self._read(message.value, message), message.dropped
 
     def close(self) -> None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from tincans.contracts import Policy
 from tincans.core.messages import Cancel, Credit, End, Failure, Item, Publication
-from tincans.core.streams import WINDOW, Inlet, Outlet
+from tincans.core.streams import WINDOW, Inlet, Outlet, news_window
 from tincans.errors import CallTimeoutError, ClosedError, DisconnectedError, TincansError
 from tincans.pump.failures import error_of, failure_of
 from tincans.pump.waiter import Waiter
@@ -60,7 +60,7 @@ class Incoming:
             if self.inlet.items:
                 message = self.inlet.next()
                 if owed := self.inlet.owed():
-                    self._grant(owed)
+                    self.grant(owed)
                 return message
             if self.inlet.error is not None:
                 raise self.inlet.error
@@ -72,7 +72,8 @@ class Incoming:
             if self.waiter.error is not None and not self.inlet.items:
                 raise self.waiter.error
 
-    def _grant(self, count: int) -> None:
+    def grant(self, count: int) -> None:
+        """Allow so many more."""
         try:
             self.link.send(Credit(self.id, count), timeout=SEND_TIMEOUT)
         except DisconnectedError:
@@ -213,30 +214,62 @@ class News:
     def __init__(self, link: Link, id: int, *, limit: int, policy: Policy, on_cancel: Callable[[], None]) -> None:
         self.link = link
         self.id = id
-        self._outlet = Outlet(limit=limit, policy=policy)
+        self._outlet = Outlet(limit=limit, policy=policy, credit=news_window(limit))
         self._on_cancel = on_cancel
         self._lock = threading.Lock()
 
     def push(self, topic: str, value: Any) -> None:
-        """One more; never blocks."""
-        message = Publication(self.id, topic, value)
+        """One more; never blocks. Over a ring, what is plain is written and sent by the C core."""
         with self._lock:
-            self._send(self._outlet.push(message))
-            if self._outlet.overflowed:
-                self.link.session.outlets.pop(self.id, None)
-                self.link.post(
-                    Failure(self.id, "full", "FullError", f"The subscriber fell {self._outlet.limit} messages behind.")
-                )
-                self._on_cancel()
+            outlet = self._outlet
+            if outlet.waiting or outlet.credit <= 0 or not self._sent(topic, value):
+                outlet.keep((topic, value))
+                self._flow()
+            else:
+                outlet.credit -= 1
+
+    def _sent(self, topic: str, value: Any) -> bool:
+        """Whether it has left the short way."""
+        link = self.link
+        quick = link.quick
+        if quick is None or not link.sends_whole or self._outlet.dropped:
+            return False
+        data = quick.publication(self.id, topic, value)
+        if data is None or link._outbox or link._corked or quick.string.owes_word:
+            return False
+        try:
+            return quick.send(data)
+        except TincansError as error:
+            link.lost(error)
+            return True
 
     def grant(self, count: int) -> None:
+        """The other side has room for so many more."""
         with self._lock:
-            self._send(self._outlet.grant(count))
+            self._outlet.grant(count)
+            self._flow()
 
-    def _send(self, ready: list[Publication[Any]]) -> None:
-        for message in ready:
-            message.dropped = self._outlet.dropped
-            self.link.post(message)
+    def _flow(self) -> None:
+        outlet, link = self._outlet, self.link
+        while (kept := outlet.next(_is_small)) is not None:
+            topic, value = kept
+            if not self._sent(topic, value):
+                link.post(Publication(self.id, topic, value, outlet.dropped))
+        if outlet.overflowed:
+            link.session.outlets.pop(self.id, None)
+            link.post(Failure(self.id, "full", "FullError", f"The subscriber fell {outlet.limit} messages behind."))
+            self._on_cancel()
 
     def cancel(self) -> None:
         self._on_cancel()
+
+
+_NUMBERS = frozenset({type(None), bool, int, float})
+SMALL_VALUE = 1024
+"""Bytes or characters."""
+
+
+def _is_small(kept: tuple[str, Any]) -> bool:
+    value = kept[1]
+    kind = type(value)
+    return kind in _NUMBERS or (kind in (str, bytes) and len(value) <= SMALL_VALUE)

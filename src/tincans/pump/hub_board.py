@@ -38,21 +38,21 @@ class Account:
     def __init__(self, question: StreamQuestion) -> None:
         self.dropped = 0
         self._make = question.make
-        self._seen = 0
-        self._gap = False
+        self.seen = 0
+        self.gap = False
 
     def cut(self, error: TincansError) -> None:
         """The stream is over; the next one begins after a gap, and with a count of its own."""
-        self._gap = True
-        self._seen = 0
+        self.gap = True
+        self.seen = 0
 
     def made(self, topic: str, value: Any, dropped: int) -> Any:
         """The Note or Change for an element that came with the stream's count of lost ones."""
-        missed: int | None = dropped - self._seen
-        self.dropped += dropped - self._seen
-        self._seen = dropped
-        if self._gap:
-            missed, self._gap = None, False
+        missed: int | None = dropped - self.seen
+        self.dropped += dropped - self.seen
+        self.seen = dropped
+        if self.gap:
+            missed, self.gap = None, False
         made = self._make(topic, value)
         if type(made) is Note:
             made.missed = missed
@@ -86,6 +86,8 @@ class HubSubscription:
         if element is ENDED:
             self._elements = None
             raise ClosedError("The other end closed this subscription.")
+        if element[2] == self._account.seen and not self._account.gap:
+            return self._question.make(element[0], element[1])
         made = self._account.made(*element)
         self.dropped = self._account.dropped
         return made
@@ -111,8 +113,9 @@ class HubTopics:
 
     def __init__(self, asker: Asker) -> None:
         self._asker = asker
+        self.publish = getattr(asker, "publish", None) or self._tell
 
-    def publish(self, topic: str, value: Any, *, timeout: float | None) -> None:
+    def _tell(self, topic: str, value: Any, *, timeout: float | None) -> None:
         self._asker.tell("$publish", topic, value)
 
     def subscribe(self, pattern: str, *, limit: int, policy: Policy, timeout: float | None) -> HubSubscription:

@@ -36,16 +36,20 @@ class Ticket(Protocol):
     def news(self, topic: str, value: Any) -> None: ...
 
 
+def _not_opened(topic: str, value: Any) -> None:
+    """No news before the stream is opened."""
+
+
 class RemoteTicket:
     """A request that came over a link. Cancelling it is what a Cancel message does."""
 
-    __slots__ = ("_outlet", "_service", "id", "link")
+    __slots__ = ("_service", "id", "link", "news")
 
     def __init__(self, service: HubService, link: Link, id: int) -> None:
         self._service = service
-        self._outlet: NewsOutlet | None = None
         self.link = link
         self.id = id
+        self.news: Callable[[str, Any], None] = _not_opened
 
     def done(self, value: Any) -> None:
         if self.id and self.link.session.running.pop(self.id, None) is not None:
@@ -58,13 +62,10 @@ class RemoteTicket:
 
     def opened(self, limit: int, policy: Policy) -> None:
         self.link.session.running.pop(self.id, None)
-        self._outlet = NewsOutlet(self.link, self.id, limit=limit, policy=policy, on_cancel=self.cancel)
-        self.link.session.outlets[self.id] = self._outlet
+        outlet = NewsOutlet(self.link, self.id, limit=limit, policy=policy, on_cancel=self.cancel)
+        self.link.session.outlets[self.id] = outlet
         self.link.post(Reply(self.id, None, stream=True))
-
-    def news(self, topic: str, value: Any) -> None:
-        if self._outlet is not None:
-            self._outlet.push(topic, value)
+        self.news = outlet.push
 
     def cancel(self) -> None:
         """The other side said Cancel, also when that crossed the answer: what it was granted goes back."""
@@ -125,6 +126,15 @@ class HubService:
             if self._closed:
                 raise ClosedError("This server is closing.")
             self._settle(lambda now: self.hub.request(owner, ticket, name, args, now))
+
+    def publish(self, topic: str, value: Any, *, timeout: float | None = None) -> None:
+        """What asking for "$publish" does, in fewer steps: nothing is kept of it, and nobody waits for an answer."""
+        with self._lock:
+            if self._closed:
+                raise ClosedError("This server is closing.")
+            tickets: list[Any] = self.hub.topics.listeners(topic)
+            for ticket in tickets:
+                ticket.news(topic, value)
 
     def cancel_late(self, link: Link, id: int) -> None:
         """A Cancel for a request that was answered meanwhile."""

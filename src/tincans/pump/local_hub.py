@@ -109,6 +109,7 @@ class LocalAsker:
     def __init__(self, service: HubService, owner: object) -> None:
         self._service = service
         self._owner = owner
+        self.publish = service.publish
 
     def ask(self, name: str, *args: Any, timeout: float | None) -> Any:
         ticket = LocalTicket()

@@ -32,9 +32,6 @@ PASS: Final = object()
 PROBE_AFTER = 0.05
 """Seconds of silence after which a link is looked at before it is used: a restarted server is noticed then."""
 
-BESIDE: Final = b""
-"""What a ring holds for a message that travels beside it."""
-
 
 def function_of(channel: Channel, name: str, timeout: float | None) -> Callable[..., Any]:
     """A function that calls `name` at the other end: the short way when it can, else as `Channel.call` does."""
@@ -151,7 +148,7 @@ def _wait_on(link: Link, quick: Quick, answer: Any, call: Waiting) -> Any:
     """What came is handled, and the answer waited for in the common way; its place in the table is taken late."""
     link.session.calls[call.id] = waiter = Waiter(call.name)
     deadline = monotonic() if answer is None else monotonic() + call.timeout
-    parts = _parts_of(quick, answer)
+    parts = quick.parts_of(answer)
     while True:
         try:
             if parts:
@@ -170,16 +167,6 @@ def _wait_on(link: Link, quick: Quick, answer: Any, call: Waiting) -> Any:
             link.session.calls.pop(call.id, None)
             link.post(Cancel(call.id))
             raise timed_out(call.name, call.timeout)
-
-
-def _parts_of(quick: Quick, data: Any) -> list[Buffer] | None:
-    """What `exchange` or `receive` gave, as a message's parts; None when it is still to be received."""
-    if data is None or type(data) is list:
-        return data
-    if data == BESIDE and quick.string.beside_by is None and hasattr(quick.string, "ring"):
-        quick.string.announced()
-        return None
-    return [data]
 
 
 def serve(link: Link, quick: Quick, executor: Executor, linger: float) -> list[Buffer] | None:
@@ -202,7 +189,7 @@ def serve(link: Link, quick: Quick, executor: Executor, linger: float) -> list[B
         data: Any = receive(linger)
         found: Any = read(data) if type(data) is bytes else None
         if found is None or len(found) != 4:
-            parts = _parts_of(quick, data)
+            parts = quick.parts_of(data)
             return parts or ([] if data is None else link.connection.receive(timeout=linger) or [])
         id, name, args, _ = found
         exposed = find(name)

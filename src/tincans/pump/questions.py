@@ -35,17 +35,13 @@ def _as_it_is(answer: Any) -> Any:
     return answer
 
 
-def _note(topic: str, value: Any) -> Note:
-    return Note(topic, value)
-
-
 def _change(key: str, value: Any) -> Change:
     version, content, deleted = value
     return Change(key, content, version, deleted)
 
 
 def subscribe(pattern: str, limit: int, policy: Policy) -> StreamQuestion:
-    return StreamQuestion("$subscribe", (pattern, limit, policy), _note)
+    return StreamQuestion("$subscribe", (pattern, limit, policy), Note)
 
 
 def watch(key: str) -> StreamQuestion:

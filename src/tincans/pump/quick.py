@@ -11,13 +11,18 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from tincans import _speed
+from tincans.contracts import Buffer
 from tincans.errors import WaitTimeoutError
 
 if TYPE_CHECKING:
     from tincans.pump.link import Link
+
+
+BESIDE: Final = b""
+"""What a ring holds for a message that travels beside it."""
 
 
 class Quick:
@@ -29,10 +34,11 @@ class Quick:
     message beside it (toolkit/ring_connection.py); an empty answer of a ring says that one was announced.
     """
 
-    __slots__ = ("exchange", "fits", "read", "receive", "reply", "request", "send", "string")
+    __slots__ = ("exchange", "fits", "publication", "read", "receive", "reply", "request", "send", "string")
 
     def __init__(self, link: Link, plain: Any) -> None:
-        self.request, self.reply, self.read, self.fits = plain.request, plain.reply, plain.read, plain.fits
+        self.request, self.reply, self.publication = plain.request, plain.reply, plain.publication
+        self.read, self.fits = plain.read, plain.fits
         self.string: Any = getattr(link.connection, "decided", None) or link.connection
         ring = getattr(self.string, "ring", None)
         self.send: Callable[[bytes], bool]
@@ -43,6 +49,15 @@ class Quick:
             self.string = AloneString()
         else:
             self.send, self.receive, self.exchange = ring.send_at_once, ring.receive_one, ring.exchange
+
+    def parts_of(self, data: Any) -> list[Buffer] | None:
+        """What `exchange` or `receive` gave, as a message's parts; None when it is still to be received."""
+        if data is None or type(data) is list:
+            return data
+        if data == BESIDE and self.string.beside_by is None and hasattr(self.string, "ring"):
+            self.string.announced()
+            return None
+        return [data]
 
 
 class AloneString:

@@ -82,20 +82,25 @@ class Receiving(Sending):
 
     def take_in(self, parts: list[Buffer]) -> None:
         """With the reading role: what one message does."""
-        if not self._is_plain_answer(parts):
+        if not self._takes_plain(parts):
             self.handle(self.wire.decode(parts))
 
-    def _is_plain_answer(self, parts: list[Buffer]) -> bool:
-        """Whether it was a Reply with a plain value: then whoever waits for it has it now."""
+    def _takes_plain(self, parts: list[Buffer]) -> bool:
+        """Whether it was a plain Reply or Publication: then whoever waits for it has it now."""
         if self.quick is None or len(parts) != 1 or not self.greeted:
             return False
         found = self.quick.read(parts[0])
-        if found is None or len(found) != 2:
+        if found is None or len(found) == 4:
             return False
         self.heard += 1
-        waiter = self.session.calls.pop(found[0], None)
-        if waiter is not None:
-            waiter.deliver_plain(found[1])
+        if len(found) == 2:
+            waiter = self.session.calls.pop(found[0], None)
+            if waiter is not None:
+                waiter.deliver_plain(found[1])
+        else:
+            inlet = self.session.inlets.get(found[0])
+            if inlet is not None:
+                inlet.deliver(found)
         return True
 
     # -- waiting for one thing -------------------------------------------------------------------------------------
@@ -174,6 +179,24 @@ class Receiving(Sending):
                 return
             if deadline is not None and not waiter.settled:
                 left = max(0.0, deadline - time.monotonic())
+
+    def _hand_on_the_rest(self) -> None:
+        """With the reading role: what has come along."""
+        inlets, quick = self.session.inlets, self.quick
+        if quick is not None and self.sends_whole and self.greeted:
+            while not quick.string.beside_by:  # news, one after the other: as few steps as possible for each
+                data = quick.receive(0.0)
+                if data is None:
+                    return
+                found = quick.read(data) if type(data) is bytes else None
+                if found is None or len(found) != 3:
+                    parts = quick.parts_of(data)
+                    if parts is not None:
+                        self.take_in(parts)
+                elif (inlet := inlets.get(found[0])) is not None:
+                    inlet.deliver(found)
+        while self.connection.pending() and (parts := self.connection.receive(timeout=0)) is not None:
+            self.take_in(parts)
 
     def _sleep(self, waiter: Waiting, left: float | None) -> None:
         waiter.prepare_to_sleep()
@@ -298,7 +321,7 @@ class Receiving(Sending):
                 return ELSEWHERE
             if not parts:
                 return None
-            if self._is_plain_answer(parts):
+            if self._takes_plain(parts):
                 continue
             message: Any = decode(parts)
             del parts

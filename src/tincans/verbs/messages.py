@@ -44,7 +44,8 @@ class Messages:
         return self
 
     def __next__(self) -> Any:
-        return self.receive()
+        element = self._subscription.receive(timeout=None)
+        return self.receive() if element is None else element
 
     def close(self) -> None:
         """End it."""

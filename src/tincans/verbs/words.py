@@ -31,6 +31,7 @@ class Words:
         self._url = url
         self._timeout = timeout
         self._followers: list[Follower] = []
+        self._publish: Callable[..., None] | None = None
 
     def open(self) -> None:
         """Make the board now instead of when it is first needed."""
@@ -63,7 +64,10 @@ class Words:
         return self._board.topics
 
     def publish(self, topic: str, value: Any) -> None:
-        self.topics().publish(topic, value, timeout=self._timeout)
+        publish = self._publish
+        if publish is None:
+            publish = self._publish = self.topics().publish
+        publish(topic, value, timeout=self._timeout)
 
     def subscribe(self, pattern: str, *, limit: int = SUBSCRIPTION_LIMIT, on_full: Policy = "drop_oldest") -> Messages:
         return Messages(self.topics().subscribe(pattern, limit=limit, policy=on_full, timeout=self._timeout))

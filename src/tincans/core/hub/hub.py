@@ -72,7 +72,7 @@ class Hub:
         self._claims = Claims(limits.claims, limits.claims_of_one)
         self._journal = Journal()
         self._last_notes = Notes([], [], set())
-        self._topics = Topics(self._claims)
+        self.topics = Topics(self._claims)
         self._queues = Queues(self._claims, Jobs(self._claims, self._journal, limits.queues, limits.jobs))
         self._values = Values(self._claims, self._journal, limits.keys, limits.deleted_keys)
         self._locks = Locks(self._claims)
@@ -186,7 +186,7 @@ class Hub:
         return NotExposedError(f"The hub answers to no {shown}.{hint} It answers to: {', '.join(self._names)}.")
 
     def _all_names(self) -> dict[str, Name]:
-        topics, queues, values, locks = self._topics, self._queues, self._values, self._locks
+        topics, queues, values, locks = self.topics, self._queues, self._values, self._locks
         return {
             "$publish": Name(topics.publish, 2, 2, "topic and value"),
             "$subscribe": Name(topics.subscribe, 1, 3, "pattern, and perhaps limit and policy"),

@@ -82,11 +82,14 @@ class Topics:
         self, owner: Hashable, ticket: Hashable, now: float, out: list[Outcome], topic: str, value: Any
     ) -> None:
         """$publish(topic, value) -> how many subscriptions it went to."""
-        listeners = self._found.get(topic) if isinstance(topic, str) else None
-        if listeners is None:
-            listeners = self._find(topic)
+        listeners = self.listeners(topic)
         out.extend([News(listener, topic, value) for listener in listeners])
         out.append(Done(ticket, len(listeners)))
+
+    def listeners(self, topic: str) -> list[Hashable]:
+        """The tickets of those who listen to a topic. ArgumentError for a pattern."""
+        found = self._found.get(topic) if isinstance(topic, str) else None
+        return found if found is not None else self._find(topic)
 
     def subscribe(
         self,
