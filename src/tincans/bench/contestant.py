@@ -93,6 +93,8 @@ class Contestant:
     """Many clients in one program; None: one thread each."""
     leaves: str = ""
     """A pattern for the files in shared memory that its library leaves; "{root}" is the start of all places' names."""
+    home: str = ""
+    """The module it stands in; line_up.py fills it in."""
     obstacle: str = ""
     """Why it cannot take part on this machine."""
 

@@ -7,7 +7,6 @@ Rules of this file
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import shlex
 import sys
@@ -32,6 +31,7 @@ from tincans.bench.contestant import (
 )
 from tincans.errors import UnsupportedError, WaitTimeoutError
 from tincans.facts import Facts, No
+from tincans.finder import facts_of, find_transport, resolve
 
 PLACES = {
     "redis": "redis://127.0.0.1:{broker}/0/bench",
@@ -42,6 +42,7 @@ PLACES = {
 }
 """Methods whose address is neither a name nor a host and a port."""
 
+VARIANTS = ("local, not spinning", "local, aio", "unix, aio")
 FUNCTIONS = (service.add, service.size, service.pid)
 TOPIC, QUEUE, KEY = "bench.topic", "bench-queue", "bench-key"
 
@@ -50,13 +51,20 @@ def contestants() -> list[Contestant]:
     """All of them."""
     known = tincans.methods()
     found = [method(name, facts) for name, facts in sorted(known.items())]
-    local = known["local"]
-    return [
-        *found,
-        method("local, not spinning", local, "local:{name}?spin=0"),
-        method("local, aio", local, "local:{name}", connect=connect_aio, crowd=crowd_aio),
-        method("unix, aio", known["unix"], "unix:{name}", connect=connect_aio, crowd=crowd_aio),
-    ]
+    return found + [variant(name, known[name.partition(",")[0]]) for name in VARIANTS]
+
+
+def named(name: str) -> Contestant:
+    """One of them; no other method is looked at."""
+    facts = find_transport(name.partition(",")[0]).facts
+    return variant(name, facts) if name in VARIANTS else method(name, facts)
+
+
+def variant(name: str, facts: Facts) -> Contestant:
+    """Another way to use a method."""
+    if name.endswith(", aio"):
+        return method(name, facts, f"{name.partition(',')[0]}:{{name}}", connect=connect_aio, crowd=crowd_aio)
+    return method(name, facts, "local:{name}?spin=0")
 
 
 def method(name: str, facts: Facts, url: str = "", *, connect: Any = None, crowd: Any = None) -> Contestant:
@@ -66,8 +74,8 @@ def method(name: str, facts: Facts, url: str = "", *, connect: Any = None, crowd
     return Contestant(
         name=name,
         kind="ours",
-        about=f"`{url.partition(':')[0]}:`, {facts.summary}" if connect is None else "`tincans.aio`, both ends one loop",
-        can=can - {"publish", "queue", "turn", "crowd"} if name == "stdio" else can,
+        about=f"`{url}`, {facts.summary}" if connect is None else "the client is `tincans.aio`, one task after the other",
+        can=can - {"publish", "queue", "turn", "crowd"} if name == "stdio" else can,  # there Alice is Bob's own child
         serve=lambda place: serving(filled(url, place), place),
         connect=connect or connected,
         service="redis" if "{broker}" in url else "",
@@ -78,9 +86,11 @@ def method(name: str, facts: Facts, url: str = "", *, connect: Any = None, crowd
 
 def at(url: str, *, running: bool = False) -> Contestant:
     """One URL of the user's; `running`: a server of hers answers there."""
-    facts = tincans.methods()[tincans.finder.resolve(url)[0].method]
+    _, transport, wire = resolve(url)
+    facts = facts_of(transport, wire)
+    can = abilities(facts)
     serve = known(url) if running else lambda place: serving(url, place)
-    return Contestant(url, "ours", facts.summary, abilities(facts), serve, connected, obstacle="")
+    return Contestant(url, "ours", facts.summary, can, serve, connected, obstacle=obstacle(facts, can))
 
 
 def known(url: str) -> Callable[[Path], Any]:
@@ -146,7 +156,8 @@ def serving(url: str, place: Path) -> Iterator[Serving]:
     with server:
         for function in FUNCTIONS:
             server.expose(function)
-        address_file(place).write_text(server.url)
+        if "***" not in server.url:  # with a secret in it, it is not shown
+            address_file(place).write_text(server.url)
         yield Serving(lambda data: server.publish(TOPIC, data), server.share)
 
 
@@ -217,6 +228,8 @@ def subscribed(peer: tincans.Peer[Any]) -> Iterator[Callable[[], Any]]:
 @contextlib.contextmanager
 def connect_aio(place: Path) -> Iterator[Client]:
     """Bob, on an event loop; Alice is the same."""
+    import asyncio
+
     from tincans import aio
 
     loop = asyncio.new_event_loop()
@@ -252,6 +265,8 @@ async def _entered(opening: Any) -> Any:
 @contextlib.contextmanager
 def crowd_aio(place: Path, count: int) -> Iterator[CrowdRun]:
     """Many clients on one event loop."""
+    import asyncio
+
     from tincans import aio
 
     loop = asyncio.new_event_loop()

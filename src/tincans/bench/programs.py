@@ -44,7 +44,7 @@ class Program:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=complaints,
-                cwd=place,
+                cwd=place if quiet else None,  # the address of a user may be a path from where she is
                 env=environment,
                 start_new_session=True,
             )

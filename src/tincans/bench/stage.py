@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tincans.bench.contestant import Contestant
-from tincans.bench.line_up import AT, RUNNING
+from tincans.bench.line_up import AT, RUNNING, word_for
 from tincans.bench.programs import Program, end
 
 
@@ -24,7 +24,7 @@ class Stage:
         self.contestant = contestant
         self.next_number = 1
         """That of the next published message."""
-        self._word = word or contestant.name
+        self._word = word or word_for(contestant)
         self._root = root
         self._broker = broker
         self._alice: Program | None = None
