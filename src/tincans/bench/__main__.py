@@ -29,7 +29,9 @@ def options() -> argparse.Namespace:
     parser.add_argument("--measure", nargs="+", choices=BY_KEY, metavar="MEASURE", help="only these measures")
     parser.add_argument("--out", type=Path, default=Path("docs"), help="where the papers go (default: docs)")
     parser.add_argument("--render", type=Path, metavar="JSON", help="make the papers from this file; measure nothing")
-    parser.add_argument("--list", action="store_true", help="name the contestants and the measures, and measure nothing")
+    parser.add_argument(
+        "--list", action="store_true", help="name the contestants and the measures, and measure nothing"
+    )
     return parser.parse_args()
 
 

@@ -113,11 +113,15 @@ CORE = (
         "x",
         3.0,
         True,
-        lambda r: None
-        if (rate := r.value("hundred", "unix")) is None or (call := r.value("call", "unix")) is None
-        else rate * call / 1e6,
+        lambda r: (
+            None
+            if (rate := r.value("hundred", "unix")) is None or (call := r.value("call", "unix")) is None
+            else rate * call / 1e6
+        ),
     ),
-    Bar(2, f"256 MiB array over unix: times faster than {STANDARD}", "x", 20, True, over(plain(STANDARD), plain("unix"))),
+    Bar(
+        2, f"256 MiB array over unix: times faster than {STANDARD}", "x", 20, True, over(plain(STANDARD), plain("unix"))
+    ),
     Bar(2, "server memory per connected client, unix", "KiB", 64, False, figure("memory", "unix")),
     Bar(2, "import tincans", "ms", 60, False, figure("import", "import tincans")),
 )
@@ -179,7 +183,14 @@ SHARED_MEMORY = (
         False,
         over(plain(LOCAL), plain("one memcpy")),
     ),
-    Bar(4, "256 MiB array published, shareable: four subscribers relative to one", "x", 1.5, False, four_to_one("shared")),
+    Bar(
+        4,
+        "256 MiB array published, shareable: four subscribers relative to one",
+        "x",
+        1.5,
+        False,
+        four_to_one("shared"),
+    ),
     Bar(4, "256 MiB array published, plain: four subscribers relative to one", "x", 1.5, False, four_to_one("plain")),
     Bar(4, "an array of 1 GiB over local (it works, within 10 s)", "µs", 1e7, False, figure("gibibyte", LOCAL)),
     Bar(

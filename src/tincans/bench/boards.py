@@ -86,7 +86,9 @@ def _queued(stage: Stage, count: int) -> float:
     taker, putter = stage.bobs(1)[0], stage.putter
     if putter is taker:  # its own child puts
         began = taker.ask("produce", count=count, size=MESSAGE)["began"]
-        return count * 1e9 / (taker.ask("consume", count=count)["ended"] - began)
-    taker.tell("consume", count=count)
-    began = putter.ask("produce", count=count, size=MESSAGE)["began"]
-    return count * 1e9 / (taker.answer()["ended"] - began)
+        ended = taker.ask("consume", count=count)["ended"]
+    else:
+        taker.tell("consume", count=count)
+        began = putter.ask("produce", count=count, size=MESSAGE)["began"]
+        ended = taker.answer()["ended"]
+    return count * 1e9 / float(ended - began)

@@ -64,7 +64,7 @@ class Bob:
     def pipeline(self, seconds: float, lap: int) -> Answer:
         """Calls with many under way, in laps."""
         until = perf_counter_ns() + int(seconds * 1e9)
-        rates = []
+        rates: list[float] = []
         while not rates or perf_counter_ns() < until:
             began = perf_counter_ns()
             self._client.pipeline(lap)

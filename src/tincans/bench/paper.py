@@ -51,10 +51,11 @@ def machine(report: Report) -> str:
     """Where and when."""
     about = report["machine"]
     libraries = ", ".join(f"{name} {version}" for name, version in about["libraries"].items())
+    plan = report["plan"]
     return (
         f"Measured on {about['measured']}: {about['processors']}, {about['memory']}, {about['kernel']}, "
-        f"{about['python']}, tincans {about['tincans']}; load before the end {about['load']}; the run took "
-        f"{report['seconds']} s, {report['plan']['rounds']} rounds ({report['plan']['few_rounds']} of what takes long). "
+        f"{about['python']}, tincans {about['tincans']}; load before the end {about['load']}; the run "
+        f"took {report['seconds']} s, {plan['rounds']} rounds ({plan['few_rounds']} of what takes long). "
         f"{libraries}."
     )
 
@@ -124,7 +125,9 @@ def ladder(measure: Mapping[str, Any], report: Report) -> str:
     """A row for each contestant, a column for each size."""
     sizes = sorted({int(v.split()[0]) for variants in measure["figures"].values() for v in variants})
     rows = []
-    for name, variants in sorted(measure["figures"].items(), key=lambda item: item[1][min(item[1], key=size_of)]["value"]):
+    for name, variants in sorted(
+        measure["figures"].items(), key=lambda item: item[1][min(item[1], key=size_of)]["value"]
+    ):
         for suffix in ("", " shared"):
             cells = [variants.get(f"{size}{suffix}") for size in sizes]
             if any(cells):
@@ -162,7 +165,9 @@ def absent(report: Report) -> str:
 
 def who(report: Report) -> str:
     """How each contestant is used."""
-    return table(("", "used as"), [(named(name, report), each["about"]) for name, each in report["contestants"].items()])
+    return table(
+        ("", "used as"), [(named(name, report), each["about"]) for name, each in report["contestants"].items()]
+    )
 
 
 def named(name: str, report: Report) -> str:

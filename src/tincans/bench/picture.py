@@ -35,7 +35,7 @@ def draw(report: Report, stem: Path) -> list[Path]:
     import matplotlib
 
     matplotlib.use("agg")
-    from matplotlib import pyplot
+    from matplotlib import patches, pyplot
 
     matplotlib.rcParams.update({"svg.hashsalt": "tincans", "svg.fonttype": "none", "font.size": 9})
     figure, axes = pyplot.subplots(3, 2, figsize=(14, 18), layout="constrained")
@@ -43,7 +43,7 @@ def draw(report: Report, stem: Path) -> list[Path]:
         bars(axis, key, title, report)
     ladder(axes.flat[4], report)
     axes.flat[5].axis("off")
-    handles = [pyplot.Rectangle((0, 0), 1, 1, color=COLOURS[kind]) for kind in COLOURS]
+    handles = [patches.Patch(color=COLOURS[kind]) for kind in COLOURS]
     axes.flat[5].legend(handles, list(KINDS_SHOWN.values()), loc="upper left", frameon=False, fontsize=12)
     written = [stem.with_suffix(".svg"), stem.with_suffix(".png")]
     figure.savefig(written[0], metadata={"Date": None, "Creator": None})
@@ -62,9 +62,7 @@ def bars(axis: Any, key: str, title: str, report: Report) -> None:
         axis.axis("off")
         return
     better = measure["better"] == "lower"
-    found = sorted(
-        ((variants[""]["value"], name) for name, variants in measure["figures"].items()), reverse=better
-    )
+    found = sorted(((variants[""]["value"], name) for name, variants in measure["figures"].items()), reverse=better)
     colours = [COLOURS[report["contestants"][name]["kind"]] for _, name in found]
     drawn = axis.barh([name for _, name in found], [value for value, _ in found], color=colours, log=True)
     axis.bar_label(drawn, [number(value) for value, _ in found], padding=3, fontsize=8)
@@ -83,7 +81,9 @@ def ladder(axis: Any, report: Report) -> None:
         kind = report["contestants"][name]["kind"]
         for suffix, style in (("", "-"), (" shared", "--")):
             points = sorted(
-                (int(v.split()[0]), figure["value"]) for v, figure in variants.items() if v.endswith("shared") == bool(suffix)
+                (int(v.split()[0]), figure["value"])
+                for v, figure in variants.items()
+                if v.endswith("shared") == bool(suffix)
             )
             if points:
                 axis.loglog(*zip(*points, strict=True), style, color=COLOURS[kind], alpha=0.8, linewidth=1.2)

@@ -1,4 +1,4 @@
-"""grpcio: a .proto compiled as its documentation says, a server with a thread pool on a Unix socket, a blocking stub."""
+"""grpcio: a .proto compiled as its documentation says, a thread pool behind a Unix socket, a blocking stub."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ CONTESTANTS = (
     Contestant(
         name="grpcio",
         kind="other",
-        about="a compiled .proto, a thread pool, a Unix socket, the blocking stub; ten futures at a time for pipelined calls",
+        about="a compiled .proto, a thread pool, a Unix socket, the blocking stub; ten futures at a time pipelined",
         can=CALLS,
         serve=serve,
         connect=connect,

@@ -167,8 +167,8 @@ CONTESTANTS = (
     Contestant(
         name="iceoryx2",
         kind="other",
-        about="request/response and publish/subscribe of byte slices, looked for without a pause while busy (it spins), "
-        "a publisher that waits instead of dropping",
+        about="request/response and publish/subscribe of byte slices, looked for without a pause while busy (it "
+        "spins), a publisher that waits instead of dropping",
         can=frozenset({"call", "payload", "publish"}),
         serve=serve,
         connect=connect,

@@ -77,7 +77,7 @@ CONTESTANTS = (
     Contestant(
         name="multiprocessing BaseManager",
         kind="other",
-        about="an object and a `queue.Queue` registered with a `BaseManager` on a Unix socket; items are not acknowledged",
+        about="an object and a `queue.Queue` registered with a `BaseManager` on a Unix socket; no acknowledging",
         can=frozenset({"call", "payload", "crowd", "queue", "turn", "state"}),
         serve=serve,
         connect=connect,

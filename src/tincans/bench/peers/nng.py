@@ -10,6 +10,8 @@ from typing import Any
 from tincans.bench.contestant import PATIENCE, Client, Contestant, Serving, in_background
 from tincans.bench.service import add, size
 
+NO_MSGPACK = 0xC1
+"""No message of msgpack begins with it, so that it can mark a payload."""
 BUFFER = 8192
 """Messages a subscriber may be behind; the library's largest."""
 
@@ -22,7 +24,7 @@ def serve(place: Path) -> Iterator[Serving]:
     def answer() -> None:
         while True:
             data = memoryview(calls.recv())
-            told = size(data[1:]) if data[:1] == b"\xc1" else add(*msgpack.unpackb(data))
+            told = size(data[1:]) if data[0] == NO_MSGPACK else add(*msgpack.unpackb(data))
             calls.send(msgpack.packb(told))
 
     with (
@@ -50,7 +52,7 @@ def connect(place: Path) -> Iterator[Client]:
 
         yield Client(
             call=call,
-            prepare=lambda array: b"\xc1" + bytes(array),  # 0xc1 is no msgpack
+            prepare=lambda array: bytes([NO_MSGPACK]) + bytes(array),
             deliver=deliver,
             subscribe=lambda: subscribed(place),
             **queue_ends(place, stack),

@@ -1,4 +1,4 @@
-"""redis-py and a Redis server: publish and subscribe, a stream with a consumer group, a value; and two bare round trips."""
+"""redis-py and a Redis server: pub/sub, a stream with a consumer group, a hash; and two bare round trips."""
 
 from __future__ import annotations
 
@@ -36,8 +36,7 @@ def connect(place: Path) -> Iterator[Client]:
 
         def take() -> Any:
             found = server.xreadgroup(GROUP, "bob", {JOBS: ">"}, count=1, block=int(PATIENCE * 1000))
-            name, items = found[0] if isinstance(found, list) else next(iter(found.items()))
-            number, fields = items[0] if isinstance(items[0], tuple) else items[0][0]
+            number, fields = found[0][1][0]
             server.xack(JOBS, GROUP, number)
             return fields
 
@@ -84,8 +83,8 @@ CONTESTANTS = (
     Contestant(
         name="redis-py",
         kind="other",
-        about="`publish` and `pubsub`, a stream with a consumer group (`xadd`, `xreadgroup`, `xack`), a hash; a payload "
-        "is `set` in the server, and `strlen` asked",
+        about="`publish` and `pubsub`, a stream with a consumer group (`xadd`, `xreadgroup`, `xack`), a hash; a "
+        "payload is `set` in the server, and `strlen` asked",
         can=frozenset({"payload", "publish", "queue", "turn", "state"}),
         serve=serve,
         connect=connect,

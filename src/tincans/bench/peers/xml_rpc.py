@@ -34,9 +34,10 @@ def serve(place: Path) -> Iterator[Serving]:
     def size(data: xmlrpc.client.Binary) -> int:
         return len(data.data)
 
+    offered: list[Any] = [add, size]
     with Threading(("127.0.0.1", 0), KeepAlive, logRequests=False, allow_none=True) as server:
-        server.register_function(add)
-        server.register_function(size)
+        for function in offered:
+            server.register_function(function)
         server.register_multicall_functions()
         address_file(place).write_text(f"http://127.0.0.1:{server.server_address[1]}")
         with in_background(server.serve_forever):

@@ -98,8 +98,8 @@ CONTESTANTS = (
     Contestant(
         name="eclipse-zenoh",
         kind="other",
-        about="two peers on loopback TCP without scouting, a queryable and a querier, a publisher that blocks instead of "
-        "dropping; msgpack for values",
+        about="two peers on loopback TCP without scouting, a queryable and a querier, a publisher that blocks instead "
+        "of dropping; msgpack for values",
         can=frozenset({"call", "pipeline", "payload", "publish"}),
         serve=serve,
         connect=connect,

@@ -11,6 +11,8 @@ from tincans.bench.contestant import IN_FLIGHT, PATIENCE, Client, Contestant, Se
 from tincans.bench.service import add, size
 
 CALLS, NEWS, ITEMS = "calls", "news", "items"
+NO_MSGPACK = 0xC1
+"""No message of msgpack begins with it, so that it can mark a payload."""
 
 
 def address(place: Path, what: str) -> str:
@@ -26,7 +28,7 @@ def serve(place: Path) -> Iterator[Serving]:
         while True:
             *envelope, body = calls.recv_multipart(copy=False)
             data = body.buffer
-            told = size(data[1:]) if data[:1] == b"\xc1" else add(*msgpack.unpackb(data))
+            told = size(data[1:]) if data[0] == NO_MSGPACK else add(*msgpack.unpackb(data))
             calls.send_multipart([*envelope, msgpack.packb(told)])
 
     context = zmq.Context()
@@ -73,7 +75,7 @@ def connect(place: Path) -> Iterator[Client]:
     yield Client(
         call=call,
         pipeline=pipeline,
-        prepare=lambda array: b"\xc1" + bytes(array),  # 0xc1 is no msgpack
+        prepare=lambda array: bytes([NO_MSGPACK]) + bytes(array),
         deliver=deliver,
         subscribe=lambda: subscribed(socket),
         **queue_ends(socket),

@@ -22,7 +22,7 @@ def serve(place: Path) -> Iterator[Serving]:
         with connection, contextlib.suppress(DisconnectedError):
             end = ring.accept(connection)
             while True:
-                end.send(end.receive(None), 1.0)
+                end.send(end.receive(None) or [], 1.0)
 
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind(str(place / "socket"))
