@@ -19,7 +19,8 @@ from time import perf_counter_ns
 from typing import Any, Literal
 
 Kind = Literal["ours", "other", "yardstick"]
-Ability = Literal["call", "pipeline", "payload", "publish", "queue", "turn", "state", "crowd"]
+Ability = Literal["call", "pipeline", "payload", "publish", "queue", "turn", "state", "crowd", "share"]
+"""What is worth measuring; `share`: a large array can be passed on without a copy."""
 
 CALLS: frozenset[Ability] = frozenset({"call", "pipeline", "payload", "crowd"})
 """What most libraries that call a function can do."""

@@ -13,7 +13,7 @@ from dataclasses import replace
 import tincans
 from tincans.bench import sync_ends
 from tincans.bench.contestant import Ability, Contestant
-from tincans.facts import Facts, No
+from tincans.facts import Facts, No, Yes
 from tincans.finder import find_protocol, find_transport, is_protocol, method_of
 
 PLACES = {
@@ -25,6 +25,8 @@ PLACES = {
 }
 """Methods whose address is neither a name nor a host and a port."""
 
+BY_DESCRIPTOR = "descriptor"
+"""What the facts of a method that passes memory on say of `share`."""
 VARIANTS = ("local, not spinning", "local, aio", "local, aio client", "unix, aio")
 """Other ways to use a method; what is before the comma is the method."""
 
@@ -97,6 +99,8 @@ def abilities(facts: Facts) -> frozenset[Ability]:
         can |= {"queue", "turn"}
     if not isinstance(facts.state, No):
         can.add("state")
+    if isinstance(facts.share, Yes) and BY_DESCRIPTOR in facts.share.note:
+        can.add("share")
     return frozenset(can)
 
 

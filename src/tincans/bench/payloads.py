@@ -14,7 +14,6 @@ from tincans.bench.programs import Failure, Program
 from tincans.bench.stage import Stage
 
 SHARED = "shared"
-WITHOUT_A_COPY = ("local", "shm", "unix")
 SILENCES = 5
 """A large array takes longer than a subscriber's patience to be made."""
 
@@ -28,7 +27,7 @@ def deliver(stage: Stage, plan: Plan) -> Mapping[str, dict[str, float]]:
             break
         figures[str(size)] = _delivered(stage, size, plan.seconds / 5)
         before, taken = size, figures[str(size)]["value"]
-        if stage.contestant.kind == "ours" and stage.contestant.name in WITHOUT_A_COPY and size >= MIB:
+        if "share" in stage.contestant.can and size >= MIB:
             figures[f"{size} {SHARED}"] = _delivered(stage, size, plan.seconds / 5, shared=True)
     return figures
 
