@@ -8,7 +8,9 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -139,27 +141,35 @@ def test_the_command_prints_one_line_a_figure(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_ctrl_c_ends_every_program_and_leaves_nothing(number: signal.Signals, tmp_path: Path) -> None:
-    chosen = ["local", "unix", "multiprocessing.connection"]
-    command = [sys.executable, "-m", "tincans.bench", "--quick", "--out", str(tmp_path / "out"), "--only", *chosen]
-    environment = {**os.environ, "TMPDIR": str(tmp_path)}
-    director = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
+def test_ctrl_c_ends_every_program_and_leaves_nothing(number: signal.Signals, short: Path) -> None:
+    director = measuring(short, "local", "unix", "multiprocessing.connection")
     started = wait_for_children(director.pid, 4)
     director.send_signal(number)
     assert director.wait(20) == 130
     assert not [each for each in started if each.is_running() and each.status() != psutil.STATUS_ZOMBIE]
-    assert list(tmp_path.iterdir()) == []
+    assert list(short.iterdir()) == []
 
 
-def test_the_programs_end_with_the_measuring_one_even_when_it_is_killed(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "tincans.bench", "--quick", "--out", str(tmp_path / "out"), "--only", "local"]
-    environment = {**os.environ, "TMPDIR": str(tmp_path)}
-    director = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
+def test_the_programs_end_with_the_measuring_one_even_when_it_is_killed(short: Path) -> None:
+    director = measuring(short, "local")
     started = wait_for_children(director.pid, 2)
     director.kill()
     director.wait(5)
     _, alive = psutil.wait_procs(started, 10)
     assert not alive
+
+
+@pytest.fixture
+def short() -> Iterator[Path]:
+    """A directory for everything temporary, with a short name: a Unix socket's address has 108 bytes."""
+    with tempfile.TemporaryDirectory(prefix="tcb-") as place:
+        yield Path(place)
+
+
+def measuring(place: Path, *names: str) -> subprocess.Popen[bytes]:
+    """The measuring program, with some contestants."""
+    command = [sys.executable, "-m", "tincans.bench", "--quick", "--out", str(place / "out"), "--only", *names]
+    return subprocess.Popen(command, env={**os.environ, "TMPDIR": str(place)}, stderr=subprocess.DEVNULL)
 
 
 def wait_for_children(pid: int, count: int) -> list[psutil.Process]:

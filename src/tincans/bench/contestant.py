@@ -138,6 +138,11 @@ def address_file(place: Path) -> Path:
     return place / "address"
 
 
+def unique(place: Path) -> str:
+    """A word that no other program on this machine has, for what is not kept in the place itself."""
+    return f"{place.parent.name[-8:]}-{place.name}"
+
+
 def broker_port(place: Path) -> int:
     """The port of the Redis server that was started for this run."""
     return int((place / "broker").read_text())

@@ -22,6 +22,7 @@ PLACES = {
     "sqlite": "sqlite:{place}/bench.db",
     "file": "file:{place}/bench.json",
     "mmap": "mmap:{place}/bench.map",
+    "mq": "mq:{unique}",
 }
 """Methods whose address is neither a name nor a host and a port."""
 
@@ -49,7 +50,7 @@ def variant(name: str, facts: Facts) -> Contestant:
     """Another way to use a method."""
     base = name.partition(",")[0]
     if name.endswith("not spinning"):
-        return method(name, facts, f"{base}:{{name}}?spin=0")
+        return method(name, facts, f"{base}:bench?spin=0")
     from tincans.bench import aio_ends
 
     sync = method(name, facts, place_of(base, facts))
@@ -71,7 +72,7 @@ def method(name: str, facts: Facts, url: str = "") -> Contestant:
     return Contestant(
         name=name,
         kind="ours",
-        about=f"`{url}`, {facts.summary}".replace("{name}", "NAME"),
+        about=f"`{url}`, {facts.summary}",
         can=can - {"publish", "queue", "turn", "crowd"} if name == "stdio" else can,  # there Alice is Bob's own child
         serve=lambda place: sync_ends.serving(sync_ends.filled(url, place), place),
         connect=sync_ends.connected,
@@ -117,4 +118,4 @@ def place_of(name: str, facts: Facts) -> str:
     """Where a method is served."""
     if name in PLACES:
         return PLACES[name]
-    return f"{name}://127.0.0.1:0" if facts.reach == "network" else f"{name}:{{name}}"
+    return f"{name}://127.0.0.1:0" if facts.reach == "network" else f"{name}:bench"

@@ -26,7 +26,7 @@ def deliver(stage: Stage, plan: Plan) -> Mapping[str, dict[str, float]]:
         if taken * size / before > plan.too_slow * 1e6 and size > MIB:
             break
         figures[str(size)] = _delivered(stage, size, plan.seconds / 5)
-        before, taken = size, figures[str(size)]["value"]
+        before, taken = size, figures[str(size)]["min"]
         if "share" in stage.contestant.can and size >= MIB:
             figures[f"{size} {SHARED}"] = _delivered(stage, size, plan.seconds / 5, shared=True)
     return figures

@@ -38,7 +38,7 @@ def draw(report: Report, stem: Path) -> list[Path]:
     from matplotlib import patches, pyplot
 
     matplotlib.rcParams.update({"svg.hashsalt": "tincans", "svg.fonttype": "none", "font.size": 9})
-    figure, axes = pyplot.subplots(3, 2, figsize=(14, 18), layout="constrained")
+    figure, axes = pyplot.subplots(3, 2, figsize=(15, 19), layout="constrained")
     for axis, (key, title) in zip(axes.flat, PANELS, strict=False):
         bars(axis, key, title, report)
     ladder(axes.flat[4], report)
@@ -67,29 +67,64 @@ def bars(axis: Any, key: str, title: str, report: Report) -> None:
     drawn = axis.barh([name for _, name in found], [value for value, _ in found], color=colours, log=True)
     axis.bar_label(drawn, [number(value) for value, _ in found], padding=3, fontsize=8)
     axis.margins(x=0.15)
+    axis.xaxis.set_minor_formatter("")
     axis.spines[["top", "right"]].set_visible(False)
 
 
 def ladder(axis: Any, report: Report) -> None:
-    """Payloads: time over size."""
+    """Payloads: time over size, each line with its name at the right edge."""
     axis.set_title("Payload there and a word back, µs over size (lower is better)", loc="left", fontsize=10)
-    measure = report["measures"].get("payload")
-    if not measure:
+    lines = curves(report)
+    if not lines:
         axis.axis("off")
         return
-    for name, variants in measure["figures"].items():
-        kind = report["contestants"][name]["kind"]
-        for suffix, style in (("", "-"), (" shared", "--")):
-            points = sorted(
-                (int(v.split()[0]), figure["value"])
-                for v, figure in variants.items()
-                if v.endswith("shared") == bool(suffix)
-            )
-            if points:
-                axis.loglog(*zip(*points, strict=True), style, color=COLOURS[kind], alpha=0.8, linewidth=1.2)
-                axis.annotate(name + (", shareable" if suffix else ""), points[-1], fontsize=6, color=COLOURS[kind])
-    sizes = sorted({int(v.split()[0]) for variants in measure["figures"].values() for v in variants})
+    for name, kind, points in lines:
+        style = "--" if name.endswith("shareable") else "-"
+        axis.loglog(*zip(*points, strict=True), style, color=COLOURS[kind], linewidth=1.2, marker="o", markersize=2)
+    sizes = sorted({size for _, _, points in lines for size, _ in points})
     axis.set_xticks(sizes, [bytes_text(size) for size in sizes], fontsize=7)
     axis.minorticks_off()
-    axis.margins(x=0.2)
+    edge = sizes[-1] * 4
+    for (name, kind, points), height in zip(lines, heights([line[2][-1][1] for line in lines]), strict=True):
+        axis.annotate(
+            name,
+            points[-1],
+            (edge, height),
+            fontsize=7,
+            color=COLOURS[kind],
+            va="center",
+            arrowprops={"arrowstyle": "-", "linewidth": 0.4, "color": COLOURS[kind], "alpha": 0.6},
+            annotation_clip=False,
+        )
     axis.spines[["top", "right"]].set_visible(False)
+
+
+Line = tuple[str, str, list[tuple[int, float]]]
+
+
+def curves(report: Report) -> list[Line]:
+    """Name, kind and points of each line, the one that ends lowest first."""
+    lines: list[Line] = []
+    for name, variants in report["measures"].get("payload", {}).get("figures", {}).items():
+        for suffix, label in (("", ""), ("shared", ", already shareable")):
+            points = sorted(
+                (int(size), figure["value"])
+                for variant, figure in variants.items()
+                for size, _, kind in [variant.partition(" ")]
+                if kind == suffix
+            )
+            if points:
+                lines.append((name + label, report["contestants"][name]["kind"], points))
+    return sorted(lines, key=lambda line: line[2][-1][1])
+
+
+def heights(values: list[float], ratio: float = 1.45) -> list[float]:
+    """Where labels go, so that none covers another: the values, kept so far apart on a logarithmic scale.
+
+    >>> [round(height, 2) for height in heights([1.0, 1.0, 100.0], ratio=2.0)]
+    [1.0, 2.0, 100.0]
+    """
+    found: list[float] = []
+    for value in values:
+        found.append(max(value, found[-1] * ratio) if found else value)
+    return found

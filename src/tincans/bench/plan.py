@@ -34,7 +34,9 @@ class Plan:
 
 LADDER = (8, 64, KIB, 16 * KIB, 256 * KIB, 4 * MIB, 64 * MIB, BIG)
 FULL = Plan(rounds=5, seconds=0.25, few_rounds=3, sizes=LADDER, big=BIG, crowd=64, crowd_seconds=1.0)
-QUICK = Plan(rounds=2, seconds=0.06, few_rounds=1, sizes=(8, KIB, 256 * KIB, BIG), big=BIG, crowd=64, crowd_seconds=0.3)
+QUICK = Plan(
+    rounds=2, seconds=0.04, few_rounds=1, sizes=(8, KIB, 256 * KIB, 8 * MIB, BIG), big=BIG, crowd=64, crowd_seconds=0.2
+)
 SMOKE = Plan(
     rounds=2, seconds=0.01, few_rounds=1, sizes=(8, 2 * MIB), big=2 * MIB, crowd=4, crowd_seconds=0.05, lap=100
 )

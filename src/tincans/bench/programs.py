@@ -19,7 +19,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-STARTING = 20.0
+STARTING = 60.0
+"""Seconds; all programs of a run start at the same time."""
 ANSWERING = 60.0
 ENDING = 3.0
 
@@ -52,6 +53,7 @@ class Program:
         assert self._program.stdout is not None
         self._selector.register(self._program.stdout, selectors.EVENT_READ)
         self._heard = b""
+        self._ready = False
 
     @property
     def pid(self) -> int:
@@ -59,8 +61,10 @@ class Program:
         return self._program.pid
 
     def started(self) -> None:
-        """Wait until it is ready."""
-        self.answer(timeout=STARTING)
+        """Wait until it is ready; at once when it was already."""
+        if not self._ready:
+            self.answer(timeout=STARTING)
+            self._ready = True
 
     def ask(self, do: str, *, timeout: float = ANSWERING, **order: Any) -> dict[str, Any]:
         """Tell it something and wait for the answer."""

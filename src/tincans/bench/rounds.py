@@ -22,7 +22,7 @@ from tincans.bench.contestant import Contestant
 from tincans.bench.measures import MEASURES, Measure
 from tincans.bench.plan import Plan
 from tincans.bench.programs import Failure
-from tincans.bench.stage import Stage, all_ended, prefix
+from tincans.bench.stage import Stage, all_ended
 
 Say = Callable[[str], object]
 Reported = dict[str, dict[str, dict[str, Any]]]
@@ -79,12 +79,17 @@ def staged(contestants: Sequence[Contestant], word: str) -> Iterator[list[Stage]
     """Their programs, and the broker if one of them needs it; all are ended, whatever happens."""
     with tempfile.TemporaryDirectory(prefix="tcb-") as directory, contextlib.ExitStack() as stack:
         root = Path(directory)
-        patterns = {each.leaves.format(root=prefix(root)) for each in contestants if each.leaves}
+        patterns = {each.leaves.format(root=root.name[-8:]) for each in contestants if each.leaves}
         stack.enter_context(leftovers.taken_away(patterns))
         needed = any(each.service for each in contestants)
         running = stack.enter_context(broker.running(root / "broker")) if needed else None
-        stages = [Stage(each, root, broker=running if each.service else None, word=word) for each in contestants]
+        stages = [
+            Stage(each, root, number=number, broker=running if each.service else None, word=word)
+            for number, each in enumerate(contestants)
+        ]
         try:
+            for stage in stages:
+                stage.wake()  # all at the same time; who does not get up is noticed when it is asked
             yield stages
         finally:
             all_ended(stages)

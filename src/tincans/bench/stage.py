@@ -20,8 +20,11 @@ from tincans.bench.programs import Program, end
 class Stage:
     """A contestant's programs and their place, a directory that goes with them."""
 
-    def __init__(self, contestant: Contestant, root: Path, *, broker: tuple[int, int] | None, word: str = "") -> None:
+    def __init__(
+        self, contestant: Contestant, root: Path, *, number: int, broker: tuple[int, int] | None, word: str = ""
+    ) -> None:
         self.contestant = contestant
+        self._number = number
         self.next_number = 1
         """That of the next published message."""
         self._word = word or word_for(contestant)
@@ -35,7 +38,13 @@ class Stage:
 
     @property
     def alice(self) -> Program:
-        """The serving program."""
+        """The serving program, ready."""
+        alice = self.wake()
+        alice.started()
+        return alice
+
+    def wake(self) -> Program:
+        """The serving program, started but perhaps not ready yet."""
         if self._alice is None:
             self._times += 1
             self.place.mkdir(parents=True)
@@ -46,17 +55,19 @@ class Stage:
 
     @property
     def place(self) -> Path:
-        """Where its programs run. The name is short, for an address of a Unix socket is, and no other run has it."""
-        return self._root / f"{prefix(self._root)}-{abs(hash(self._word)) % 10**6}-{self._times}"
+        """Where its programs run. The name is short, for the address of a Unix socket is."""
+        return self._root / f"{self._number}-{self._times}"
 
     def bobs(self, count: int) -> list[Program]:
-        """So many clients."""
-        assert self.alice
-        while len(self._bobs) < count:
-            self._bobs.append(self._program("bob", len(self._bobs)))
-            if len(self._bobs) == 1:
-                told = self._bobs[0].ask("others")
-                self._others, self._has_producer = list(told["pids"]), told["produces"]
+        """So many clients, ready; those that are new start at the same time."""
+        self.alice  # noqa: B018 (they connect to her)
+        first = not self._bobs
+        self._bobs += [self._program("bob", number) for number in range(len(self._bobs), count)]
+        for bob in self._bobs:
+            bob.started()
+        if first:
+            told = self._bobs[0].ask("others")
+            self._others, self._has_producer = list(told["pids"]), told["produces"]
         return self._bobs[:count]
 
     @property
@@ -75,13 +86,8 @@ class Stage:
         return self.bob if self._has_producer else self.bobs(2)[1]
 
     def _program(self, role: str, number: int) -> Program:
-        program = Program(role, self._word, self.place, number, quiet=not self._word.startswith((AT, RUNNING)))
-        try:
-            program.started()
-        except BaseException:
-            end([program])
-            raise
-        return program
+        quiet = not self._word.startswith((AT, RUNNING))
+        return Program(role, self._word, self.place, number, quiet=quiet)
 
     def processor_time(self) -> float:
         """Seconds that Alice, the first Bob and who works for them have used."""
@@ -100,11 +106,6 @@ class Stage:
         if self._alice is not None:
             shutil.rmtree(self.place, ignore_errors=True)
         self._alice, self._bobs, self._others = None, [], []
-
-
-def prefix(root: Path) -> str:
-    """How the names of all places of a run begin."""
-    return root.name[-8:]
 
 
 def processor_time(pid: int) -> float:

@@ -17,7 +17,7 @@ from urllib.parse import quote
 
 import tincans
 from tincans.bench import service
-from tincans.bench.contestant import IN_FLIGHT, PATIENCE, Client, Serving, address_file, broker_port
+from tincans.bench.contestant import IN_FLIGHT, PATIENCE, Client, Serving, address_file, broker_port, unique
 from tincans.errors import TincansError, UnsupportedError, WaitTimeoutError
 
 FUNCTIONS = (service.add, service.size, service.pid)
@@ -28,7 +28,7 @@ def filled(url: str, place: Path) -> str:
     """The address with what is known only now."""
     child = shlex.join([sys.executable, "-m", "tincans.bench.sync_ends"])
     broker = broker_port(place) if "{broker}" in url else 0
-    return url.format(place=place, name=place.name, broker=broker, child=quote(child, safe=" /"))
+    return url.format(place=place, unique=unique(place), broker=broker, child=quote(child, safe=" /"))
 
 
 def known(url: str) -> Callable[[Path], Any]:

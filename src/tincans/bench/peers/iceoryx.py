@@ -14,7 +14,7 @@ from pathlib import Path
 from time import monotonic, perf_counter
 from typing import Any
 
-from tincans.bench.contestant import PATIENCE, Client, Contestant, Serving, in_background
+from tincans.bench.contestant import PATIENCE, Client, Contestant, Serving, in_background, unique
 from tincans.bench.service import add, size
 
 BUSY = 0.02
@@ -34,7 +34,7 @@ def node_of(place: Path) -> Any:
 
     iceoryx2.set_log_level(iceoryx2.LogLevel.Error)
     config = iceoryx2.config.default()
-    config.global_cfg.prefix = iceoryx2.FileName.new(f"{place.name}_")
+    config.global_cfg.prefix = iceoryx2.FileName.new(f"{unique(place)}_")
     config.global_cfg.root_path = iceoryx2.Path.new(str(place))
     return iceoryx2.NodeBuilder.new().config(config).create(iceoryx2.ServiceType.Ipc)
 
