@@ -28,6 +28,9 @@ CALLS: frozenset[Ability] = frozenset({"call", "pipeline", "payload", "crowd"})
 IN_FLIGHT = 100
 """Calls that a library without a limit of its own has under way at once, in `pipeline`."""
 
+ANSWER = 30.0
+"""Seconds that anything may take which is sure to come: an answer, an item that was put."""
+
 PATIENCE = 2.0
 """Seconds that a subscriber waits for the next message before it says that there is none."""
 

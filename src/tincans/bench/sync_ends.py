@@ -17,7 +17,7 @@ from urllib.parse import quote
 
 import tincans
 from tincans.bench import service
-from tincans.bench.contestant import IN_FLIGHT, PATIENCE, Client, Serving, address_file, broker_port, unique
+from tincans.bench.contestant import ANSWER, IN_FLIGHT, PATIENCE, Client, Serving, address_file, broker_port, unique
 from tincans.errors import TincansError, UnsupportedError, WaitTimeoutError
 
 FUNCTIONS = (service.add, service.size, service.pid)
@@ -82,7 +82,7 @@ def client(peer: tincans.Peer[Any], look: Callable[..., object], *, child: bool)
             future.result()
 
     def take() -> object:
-        with jobs.take(timeout=PATIENCE) as job:
+        with jobs.take(timeout=ANSWER) as job:
             return job.value
 
     jobs = peer.queue(QUEUE)

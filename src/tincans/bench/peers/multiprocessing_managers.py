@@ -9,7 +9,7 @@ from multiprocessing.managers import BaseManager
 from pathlib import Path
 from typing import Any
 
-from tincans.bench.contestant import PATIENCE, Client, Contestant, Serving, in_background
+from tincans.bench.contestant import ANSWER, Client, Contestant, Serving, in_background
 from tincans.bench.service import add, size
 
 KEY = b"bench"
@@ -68,7 +68,7 @@ def connect(place: Path) -> Iterator[Client]:
         call=calculator.add,
         deliver=calculator.size,
         put=items.put,
-        take=lambda: items.get(True, PATIENCE),
+        take=lambda: items.get(True, ANSWER),
         look=lambda: calculator.get("bench"),
     )
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from tincans.bench.contestant import PATIENCE, Client, Contestant, Serving, in_background
+from tincans.bench.contestant import ANSWER, PATIENCE, Client, Contestant, Serving, in_background
 from tincans.bench.service import add, size
 
 NO_MSGPACK = 0xC1
@@ -40,7 +40,10 @@ def connect(place: Path) -> Iterator[Client]:
     import msgpack
     import pynng
 
-    with pynng.Req0(dial=f"ipc://{place}/calls", recv_timeout=30_000) as calls, contextlib.ExitStack() as stack:
+    with (
+        pynng.Req0(dial=f"ipc://{place}/calls", recv_timeout=int(ANSWER * 1000)) as calls,
+        contextlib.ExitStack() as stack,
+    ):
 
         def call(a: int, b: int) -> Any:
             calls.send(msgpack.packb((a, b)))
@@ -72,7 +75,7 @@ def queue_ends(place: Path, stack: contextlib.ExitStack) -> dict[str, Any]:
 
     def take() -> Any:
         if "pull" not in made:
-            pull = pynng.Pull0(dial=f"ipc://{place}/items", block_on_dial=False, recv_timeout=int(PATIENCE * 1000))
+            pull = pynng.Pull0(dial=f"ipc://{place}/items", block_on_dial=False, recv_timeout=int(ANSWER * 1000))
             made["pull"] = stack.enter_context(pull)
         return made["pull"].recv()
 

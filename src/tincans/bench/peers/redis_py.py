@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from tincans.bench.contestant import PATIENCE, Client, Contestant, Serving, broker_port, no_server
+from tincans.bench.contestant import ANSWER, PATIENCE, Client, Contestant, Serving, broker_port, no_server
 
 NEWS, JOBS, GROUP, KEY = "bench-news", "bench-jobs", "workers", "bench-value"
 
@@ -35,7 +35,7 @@ def connect(place: Path) -> Iterator[Client]:
             server.xadd(JOBS, {"item": data})
 
         def take() -> Any:
-            found = server.xreadgroup(GROUP, "bob", {JOBS: ">"}, count=1, block=int(PATIENCE * 1000))
+            found = server.xreadgroup(GROUP, "bob", {JOBS: ">"}, count=1, block=int(ANSWER * 1000))
             number, fields = found[0][1][0]
             server.xack(JOBS, GROUP, number)
             return fields

@@ -7,12 +7,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from tincans.bench.contestant import IN_FLIGHT, PATIENCE, Client, Contestant, Serving, in_background
+from tincans.bench.contestant import ANSWER, IN_FLIGHT, PATIENCE, Client, Contestant, Serving, in_background
 from tincans.bench.service import add, size
 
 CALLS, NEWS, ITEMS = "calls", "news", "items"
-ANSWER = 30.0
-"""Seconds for an answer."""
 NO_MSGPACK = 0xC1
 """No message of msgpack begins with it, so that it can mark a payload."""
 
@@ -53,7 +51,7 @@ def connect(place: Path) -> Iterator[Client]:
         made = context.socket(kind)
         for option in (zmq.SNDHWM, zmq.RCVHWM):
             made.setsockopt(option, 0)
-        made.setsockopt(zmq.RCVTIMEO, int((ANSWER if kind == zmq.REQ else PATIENCE) * 1000))
+        made.setsockopt(zmq.RCVTIMEO, int((PATIENCE if kind == zmq.SUB else ANSWER) * 1000))
         (made.bind if bind else made.connect)(address(place, what))
         return made
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from tincans.bench.contestant import PATIENCE, Client, Contestant, no_server
+from tincans.bench.contestant import ANSWER, Client, Contestant, no_server
 
 
 @contextlib.contextmanager
@@ -18,9 +18,10 @@ def connect(place: Path) -> Iterator[Client]:
     orders: Any = context.SimpleQueue()
     child = context.Process(target=produce, args=(items, orders), daemon=True)
     child.start()
+    items.get(timeout=ANSWER)
     try:
         yield Client(
-            take=lambda: items.get(timeout=PATIENCE),
+            take=lambda: items.get(timeout=ANSWER),
             produce=lambda count, size: orders.put((count, size)),
             others=lambda: [child.pid or 0],
         )
@@ -31,7 +32,8 @@ def connect(place: Path) -> Iterator[Client]:
 
 
 def produce(items: Any, orders: Any) -> None:
-    """The child."""
+    """The child; its first item says that it is there."""
+    items.put(b"")
     while True:
         count, size = orders.get()
         if not count:
