@@ -77,8 +77,15 @@ def method(name: str, facts: Facts, url: str = "") -> Contestant:
         serve=lambda place: sync_ends.serving(sync_ends.filled(url, place), place),
         connect=sync_ends.connected,
         service="redis" if "{broker}" in url else "",
+        needs=library(facts),
         obstacle=obstacle(facts, can),
     )
+
+
+def library(facts: Facts) -> tuple[str, ...]:
+    """The module that a method needs; the C core of this package is no module of that name."""
+    root = facts.library.partition(".")[0]
+    return (root,) if root.isidentifier() else ()
 
 
 def at(url: str, *, running: bool = False) -> Contestant:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 from tincans.bench.boards import tuned_in
 from tincans.bench.plan import GIB, MIB, Plan
-from tincans.bench.programs import Failure, Program
+from tincans.bench.programs import Failure, Partly, Program
 from tincans.bench.stage import Stage
 
 SHARED = "shared"
@@ -25,10 +25,13 @@ def deliver(stage: Stage, plan: Plan) -> Mapping[str, dict[str, float]]:
     for size in plan.sizes:
         if taken * size / before > plan.too_slow * 1e6 and size > MIB:
             break
-        figures[str(size)] = _delivered(stage, size, plan.seconds / 5)
-        before, taken = size, figures[str(size)]["min"]
-        if "share" in stage.contestant.can and size >= MIB:
-            figures[f"{size} {SHARED}"] = _delivered(stage, size, plan.seconds / 5, shared=True)
+        try:
+            figures[str(size)] = _delivered(stage, size, plan.seconds / 5)
+            before, taken = size, figures[str(size)]["min"]
+            if "share" in stage.contestant.can and size >= MIB:
+                figures[f"{size} {SHARED}"] = _delivered(stage, size, plan.seconds / 5, shared=True)
+        except Failure as failure:
+            raise Partly(figures, f"at {size:,} bytes: {failure}") from None
     return figures
 
 

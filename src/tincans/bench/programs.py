@@ -15,7 +15,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,14 @@ ENDING = 3.0
 
 class Failure(Exception):
     """A program of a contestant did not do what it was told; the text says what it said last."""
+
+
+class Partly(Failure):
+    """It did some of it: the figures so far, and why there are no more."""
+
+    def __init__(self, figures: Mapping[str, dict[str, float]], why: str) -> None:
+        super().__init__(why)
+        self.figures = figures
 
 
 class Program:

@@ -21,7 +21,7 @@ from tincans.bench import broker, leftovers
 from tincans.bench.contestant import Contestant
 from tincans.bench.measures import MEASURES, Measure
 from tincans.bench.plan import Plan
-from tincans.bench.programs import Failure
+from tincans.bench.programs import Failure, Partly
 from tincans.bench.stage import Stage, all_ended
 
 Say = Callable[[str], object]
@@ -64,7 +64,8 @@ def run(
             results.left_out[contestant.name] = reason
         else:
             present.append(contestant)
-    with staged(present, word) as stages:
+    with staged(present, word) as woken:
+        stages = [stage for stage in woken if is_up(stage, results.left_out)]
         for measure in measures:
             able = [s for s in stages if measure.ability in s.contestant.can and measure.who(s.contestant)]
             if able:
@@ -72,6 +73,17 @@ def run(
                 results.figures[measure.key] = in_rounds(measure, able, plan, results.failed)
     results.seconds = time.monotonic() - began
     return results
+
+
+def is_up(stage: Stage, left_out: dict[str, str]) -> bool:
+    """Whether its serving program got up; if not, it is left out with its last words."""
+    try:
+        stage.alice  # noqa: B018 (waits until she is ready)
+    except Failure as failure:
+        left_out[stage.contestant.name] = f"it did not start: {failure}"
+        stage.end()
+        return False
+    return True
 
 
 @contextlib.contextmanager
@@ -89,7 +101,7 @@ def staged(contestants: Sequence[Contestant], word: str) -> Iterator[list[Stage]
         ]
         try:
             for stage in stages:
-                stage.wake()  # all at the same time; who does not get up is noticed when it is asked
+                stage.wake()  # all at the same time; who does not get up is left out
             yield stages
         finally:
             all_ended(stages)
@@ -99,6 +111,7 @@ def in_rounds(measure: Measure, stages: Sequence[Stage], plan: Plan, failed: dic
     """One measure: round after round, each contestant once a round."""
     raw: dict[str, dict[str, list[dict[str, float]]]] = {}
     out: dict[str, str] = {}
+    some: dict[str, str] = {}
     for _ in range(plan.rounds if measure.often else plan.few_rounds):
         for stage in stages:
             name = stage.contestant.name
@@ -107,11 +120,16 @@ def in_rounds(measure: Measure, stages: Sequence[Stage], plan: Plan, failed: dic
             try:
                 for variant, figure in measure.round(stage, plan).items():
                     raw.setdefault(name, {}).setdefault(variant, []).append(figure)
+            except Partly as error:
+                some[name] = str(error)
+                for variant, figure in error.figures.items():
+                    raw.setdefault(name, {}).setdefault(variant, []).append(figure)
+                stage.end()
             except (Failure, OSError) as error:
                 out[name] = str(error)
                 stage.end()
-    if out:
-        failed[measure.key] = out
+    if out or some:
+        failed[measure.key] = some | out
     return {
         name: {variant: of_rounds(rounds, measure.better) for variant, rounds in variants.items()}
         for name, variants in raw.items()

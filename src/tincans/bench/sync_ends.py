@@ -8,6 +8,7 @@ Rules of this file
 from __future__ import annotations
 
 import contextlib
+import functools
 import shlex
 import sys
 from collections.abc import Callable, Iterator
@@ -82,17 +83,20 @@ def client(peer: tincans.Peer[Any], look: Callable[..., object], *, child: bool)
             future.result()
 
     def take() -> object:
-        with jobs.take(timeout=ANSWER) as job:
+        with jobs().take(timeout=ANSWER) as job:
             return job.value
 
-    jobs = peer.queue(QUEUE)
+    @functools.cache
+    def jobs() -> tincans.Queue:
+        return peer.queue(QUEUE)  # when first used, for not every method has one
+
     return Client(
         call=peer.call.add,
         pipeline=pipeline,
         prepare=lambda array: bytes(array) if len(array) < 1024 else array,
         shared=peer.share,
         deliver=size,
-        put=jobs.put,
+        put=lambda data: jobs().put(data),
         take=take,
         subscribe=lambda: subscribed(peer),
         publish=lambda data: peer.publish(TOPIC, data),
@@ -120,7 +124,11 @@ def looker(peer: tincans.Peer[Any]) -> Callable[..., object]:
 @contextlib.contextmanager
 def subscribed(peer: tincans.Peer[Any]) -> Iterator[Callable[[], Any]]:
     """Every message, in order; a slow subscriber holds the publisher up."""
-    with peer.subscribe(TOPIC, on_full="wait") as messages:
+    try:
+        listening = peer.subscribe(TOPIC, on_full="wait")
+    except UnsupportedError:  # this method drops; then as late as it can
+        listening = peer.subscribe(TOPIC, limit=1_000_000)
+    with listening as messages:
 
         def receive() -> Any:
             try:
