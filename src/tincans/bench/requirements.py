@@ -7,19 +7,20 @@ Rules of this file
 from __future__ import annotations
 
 import importlib.metadata
+from collections.abc import Iterable
 
 EXTRA = "bench"
 
 
-def requirements() -> list[str]:
-    """What would be installed, without the condition that it is for the extra.
+def of_extra(declared: Iterable[str], extra: str = EXTRA) -> list[str]:
+    """What would be installed for an extra, without the condition.
 
-    >>> any(each.startswith("pyzmq") for each in requirements())
-    True
+    >>> of_extra(['msgspec>=0.19', 'rpyc>=6; extra == "bench"', "rich; extra == 'cli'"])
+    ['rpyc>=6']
     """
-    found = [each.partition(";") for each in importlib.metadata.requires("tincans") or []]
-    return [what.strip() for what, _, condition in found if f'extra == "{EXTRA}"' in condition.replace("'", '"')]
+    found = [each.partition(";") for each in declared]
+    return [what.strip() for what, _, condition in found if f'extra == "{extra}"' in condition.replace("'", '"')]
 
 
 if __name__ == "__main__":
-    print("\n".join(requirements()))
+    print("\n".join(of_extra(importlib.metadata.requires("tincans") or [])))
