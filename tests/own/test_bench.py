@@ -140,6 +140,11 @@ def test_the_command_prints_one_line_a_figure(tmp_path: Path) -> None:
     assert json.loads(ran.stdout)["measures"]["call"]["value"] > 0
 
 
+def test_all_methods_that_need_no_server_are_compared() -> None:
+    results = single.compare(plan=SMOKE)
+    assert {"local", "unix", "pipe", "tcp", "stdio"} <= set(results.figures["call"])
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_ctrl_c_ends_every_program_and_leaves_nothing(number: signal.Signals, short: Path) -> None:
     director = measuring(short, "local", "unix", "multiprocessing.connection")

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import tincans
-from tincans.bench import ours, rounds
+from tincans.bench import line_up, ours, rounds
 from tincans.bench.contestant import Ability, Contestant
 from tincans.bench.line_up import AT, RUNNING
 from tincans.bench.measures import BY_KEY
@@ -96,5 +96,9 @@ def known(url: str, fault: str, say: Say) -> Contestant:
 
 def compare(say: Say = lambda text: None, plan: Plan = GLANCE) -> Results:
     """All methods that are here and need no server of somebody else's, at a glance."""
-    here = [each for each in ours.contestants() if "," not in each.name and not each.service and "call" in each.can]
+    here = [
+        each
+        for each in line_up.everybody()
+        if each.kind == "ours" and "," not in each.name and not each.service and "call" in each.can
+    ]
     return rounds.run(here, plan, say=say, measures=COMPARED)
