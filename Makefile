@@ -25,7 +25,7 @@ help:
 	@echo "make lint     ruff, mypy --strict, import-linter"
 	@echo "make format   let ruff format the code"
 	@echo "make table    the tables of methods in README.md and docs/choose.md, from the facts"
-	@echo "make bench    speed side by side with what else one could take (nothing else should run meanwhile)"
+	@echo "make bench    speed side by side, into docs/benchmarks.* (about 8 minutes; nothing else should run; ARGS=--quick)"
 	@echo "make fuzz     a million mutated frames into every parser (COUNT=... for another number)"
 	@echo "make faults   200 kills on each method, strangers, idle clients, a crowd on each (KILLS=...)"
 	@echo "make ring     the proofs of the C ring: sanitizers, hostile states, kills, models"
@@ -50,7 +50,7 @@ format: $(VENV)/installed-dev
 table: $(VENV)/installed-test
 	$(BIN)/python docs/table.py
 
-bench: $(VENV)/installed-test
+bench: $(VENV)/installed-bench
 	$(BIN)/python -m tincans.bench $(ARGS)
 
 fuzz: $(VENV)/installed-test
@@ -77,6 +77,16 @@ $(BIN)/python:
 	@$(or $(PYTHON),false) -c '$(NEW_ENOUGH)' || \
 		{ echo "Tincans needs Python 3.11 or newer. If you have one: make PYTHON=/path/to/python3" >&2; exit 2; }
 	@$(PYTHON) -m venv $(VENV) >/dev/null 2>&1 || $(PYTHON) -m venv --clear --without-pip $(VENV)
+
+# What is measured beside ours: all at once, or, when one of them cannot be had here, one by one without that one.
+$(VENV)/installed-bench: $(VENV)/installed-test
+	@echo "Installing tincans[bench] into $(VENV) ..." >&2
+	@if $(BIN)/python -m pip --version >/dev/null 2>&1; \
+		then pip="$(BIN)/python -m pip"; else pip="$(PYTHON) -m pip --python $(BIN)/python"; fi; \
+	wanted=$$($(BIN)/python -m tincans.bench.requirements); \
+	$$pip install --quiet --only-binary :all: $$wanted || for each in $$wanted; do \
+		$$pip install --quiet --only-binary :all: "$$each" || echo "left out, for it cannot be installed: $$each" >&2; done
+	@touch $@
 
 $(VENV)/installed-%: $(BUILD_FILES) | $(BIN)/python
 	@echo "Installing tincans[$*] into $(VENV) ..." >&2

@@ -18,7 +18,7 @@ COMMANDS = sorted(program.tincans.commands)
 
 
 def test_the_commands_are_those_that_are_documented() -> None:
-    documented = "call completion demo describe doctor get methods ps pub put serve set sub take watch which"
+    documented = "bench call completion demo describe doctor get methods ps pub put serve set sub take watch which"
     assert documented.split() == COMMANDS
 
 

@@ -1,100 +1,97 @@
-"""`python -m tincans.bench` (`make bench`): the figures and the ratios that are promised, measured now, side by side.
+"""`python -m tincans.bench` (`make bench`): everything, measured now, side by side, and the papers made from it.
 
 Rules of this file
-- Nothing here judges: a bar that is not met is printed as such, with its figure.
+- Ctrl-C and SIGTERM end every program that was started, and nothing is written.
+- `--render` makes the papers again from a JSON file, without measuring.
 """
 
 from __future__ import annotations
 
 import argparse
-import statistics
-from collections.abc import Callable
-from time import perf_counter_ns
-from typing import Any
+import json
+import signal
+import sys
+from pathlib import Path
 
-import tincans
-from tincans.bench.arrays import array_times
-from tincans.bench.contestants import ALL, BY_NAME
-from tincans.bench.rounds import Figures, call_latency, ratio, served
+from tincans.bench import line_up, paper, picture, report, rounds, starting
+from tincans.bench.measures import BY_KEY, MEASURES
+from tincans.bench.plan import FULL, QUICK, SMOKE
 
-SOCKET, PIPES, STANDARD = "bare socket + msgpack", "two bare pipes + msgpack", "multiprocessing.connection"
-
-
-def main() -> None:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(prog="tincans.bench", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=10, help="interleaved rounds (default 10)")
-    parser.add_argument("--mebibytes", type=int, default=256, help="size of the array that is passed (default 256)")
-    options = parser.parse_args()
-    calls(options.rounds)
-    pipelined(options.rounds)
-    arrays(options.mebibytes, max(3, options.rounds // 3))
+PLANS = {"full": FULL, "quick": QUICK, "smoke": SMOKE}
 
 
-def calls(rounds: int) -> None:
-    """A call of two ints."""
-    figures = call_latency(ALL, rounds=rounds)
-    print(f"a call of two ints, one after the other ({rounds} interleaved rounds)")
-    for each in sorted(figures.values(), key=lambda f: f.median):
-        print(f"  {each.name:28} median {each.median:8.2f} us   p99 {each.p99:8.2f} us")
-    bar("unix / bare socket + msgpack", ratio(figures, "unix", SOCKET), 1.6)
-    bar("pipe / two bare pipes + msgpack", ratio(figures, "pipe", PIPES), 2.0)
-    for name in ("unix", "pipe"):
-        bar(f"{name} / multiprocessing.connection", ratio(figures, name, STANDARD), 1.0)
-    show(f"local is {ratio(figures, STANDARD, 'local'):.1f} x as fast as multiprocessing.connection")
-
-
-def pipelined(rounds: int, count: int = 100) -> None:
-    """Started calls against calls one after the other, over unix."""
-    one, many = Figures("one after the other"), Figures("started together")
-    with served(BY_NAME["unix"]) as place, tincans.connect((place / "url").read_text()) as peer:
-        for _ in range(rounds * 10):
-            one.medians.append(timed(lambda: [peer.call.add(2, 5) for _ in range(count)]) / count)
-            many.medians.append(
-                timed(lambda: [f.result() for f in [peer.start.add(2, 5) for _ in range(count)]]) / count
-            )
-    print(
-        f"{count} calls over unix: {one.median:.2f} us each one after the other, {many.median:.2f} us started together"
+def options() -> argparse.Namespace:
+    """What the command line says."""
+    parser = argparse.ArgumentParser(prog="python -m tincans.bench", description=__doc__.partition("\n")[0])
+    parser.add_argument("--quick", dest="plan", action="store_const", const="quick", help="about a minute, coarse")
+    parser.add_argument("--plan", choices=PLANS, default="full", help="how much is measured (default: full)")
+    parser.add_argument("--only", nargs="+", metavar="NAME", help="only these contestants")
+    parser.add_argument("--measure", nargs="+", choices=BY_KEY, metavar="MEASURE", help="only these measures")
+    parser.add_argument("--out", type=Path, default=Path("docs"), help="where the papers go (default: docs)")
+    parser.add_argument("--render", type=Path, metavar="JSON", help="make the papers from this file; measure nothing")
+    parser.add_argument(
+        "--list", action="store_true", help="name the contestants and the measures, and measure nothing"
     )
-    bar("rate of started calls / sequential ones", one.median / many.median, 3.0, at_least=True)
+    return parser.parse_args()
 
 
-def started_together(peer: tincans.Peer[Any], count: int) -> None:
-    """Start them all, then fetch the results."""
-    for future in [peer.start.add(2, 5) for _ in range(count)]:
-        future.result()
+def main() -> int:
+    """Measure and write, or only write."""
+    wanted = options()
+    if wanted.list:
+        show_list()
+        return 0
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        found = json.loads(wanted.render.read_text()) if wanted.render else measured(wanted)
+    except KeyboardInterrupt:
+        say("interrupted: all programs were ended, nothing was written")
+        return 130
+    write(found, wanted.out)
+    return 0
 
 
-def timed(function: Callable[[], object]) -> float:
-    """Microseconds."""
-    began = perf_counter_ns()
-    function()
-    return (perf_counter_ns() - began) / 1000
+def measured(wanted: argparse.Namespace) -> report.Report:
+    """A run."""
+    plan = PLANS[wanted.plan]
+    contestants = [each for each in line_up.everybody() if not wanted.only or each.name in wanted.only]
+    measures = [measure for measure in MEASURES if not wanted.measure or measure.key in wanted.measure]
+    results = rounds.run(contestants, plan, say=say, measures=measures)
+    results.figures["import"] = starting.import_time(plan.rounds)
+    return report.made_from(results, contestants, plan)
 
 
-def arrays(mebibytes: int, rounds: int) -> None:
-    """A large array as an argument, over unix."""
-    times = array_times(mebibytes, rounds)
-    print(f"an array of {mebibytes} MiB as an argument over unix ({rounds} interleaved rounds)")
-    medians = {name: statistics.median(each) for name, each in times.items()}
-    for name, median in medians.items():
-        print(f"  {name:28} median {median * 1000:10.3f} ms")
-    bar("multiprocessing.connection / unix", medians[STANDARD] / medians["unix"], 20.0, at_least=True)
-    bar("multiprocessing.connection / unix, shared", medians[STANDARD] / medians["unix, shared"], 20.0, at_least=True)
+def write(found: report.Report, out: Path) -> None:
+    """The JSON file, the pictures and the page."""
+    out.mkdir(exist_ok=True)
+    stem = out / "benchmarks"
+    stem.with_suffix(".json").write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n")
+    lacking = picture.why_not()
+    pictures = [] if lacking else picture.draw(found, stem)
+    stem.with_suffix(".md").write_text(paper.page(found, [path.name for path in pictures if path.suffix == ".svg"]))
+    if lacking:
+        say(lacking)
+    say(paper.promises(found["bars"]))
+    for key, failed in found["failed"].items():
+        for name, why in failed.items():
+            say(f"failed in {key}: {name}: {paper.brief(why)}")
+    for name, why in found["left_out"].items():
+        say(f"left out: {name}: {paper.brief(why)}")
+    say(f"wrote {', '.join(path.name for path in sorted(out.glob('benchmarks.*')))} in {found['seconds']} s")
 
 
-def bar(what: str, value: float, limit: float, *, at_least: bool = False) -> None:
-    """One promised ratio."""
-    met = value >= limit if at_least else value <= limit
-    show(
-        f"{what}: {value:.2f} (promised: {'at least' if at_least else 'at most'} {limit:g}){'' if met else '  NOT MET'}"
-    )
+def show_list() -> None:
+    """Who can be measured, and what."""
+    for each in line_up.everybody():
+        print(f"{each.kind:10} {each.name:32} {each.why_not() or ', '.join(sorted(each.can))}")
+    for measure in MEASURES:
+        print(f"measure    {measure.key:32} {measure.title}")
 
 
-def show(text: str) -> None:
-    """A line of the verdict."""
-    print(f"  -> {text}")
+def say(text: str) -> None:
+    """How far it is, for the person who waits."""
+    print(text, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import rich_click as click
 from click.shell_completion import get_completion_class
 
-from tincans.cli import boards, calling, demo, listing, places, serving
+from tincans.cli import boards, calling, demo, listing, places, serving, speed
 from tincans.cli.exits import MEANINGS, Exit, code_for
 from tincans.cli.output import say
 from tincans.errors import TincansError
@@ -68,6 +68,7 @@ for _command in (
     listing.which,
     places.doctor,
     demo.demo,
+    speed.bench,
     completion,
 ):
     tincans.add_command(_command)
