@@ -15,7 +15,8 @@ from patience import open_descriptors
 
 from tincans.errors import FullError, ProtocolError, UnsendableError
 from tincans.toolkit import sealed_memory
-from tincans.toolkit.sealed_memory import SEAL_GROW, SEAL_SHRINK, SEAL_WRITE, attach, frozen_copy, segment_of, share
+from tincans.toolkit.live_memory import segment_of
+from tincans.toolkit.sealed_memory import SEAL_GROW, SEAL_SHRINK, SEAL_WRITE, attach, frozen_copy, share
 
 
 def memory(content: bytes, seals: int) -> int:
@@ -146,7 +147,7 @@ def test_running_out_is_a_clear_error_and_leaks_nothing(reason: int, monkeypatch
     def refuse(*_: object) -> int:
         raise OSError(reason, os.strerror(reason))
 
-    monkeypatch.setattr("tincans.toolkit.sealed_memory.os.pwrite", refuse)
+    monkeypatch.setattr("tincans.toolkit.raw_buffer.fill_fresh", refuse)
     with pytest.raises(FullError, match=os.strerror(reason)):
         share(b"x" * 3_000_000)
     monkeypatch.setattr("tincans.toolkit.sealed_memory.os.memfd_create", refuse)

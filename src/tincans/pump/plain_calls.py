@@ -32,9 +32,6 @@ PASS: Final = object()
 PROBE_AFTER = 0.05
 """Seconds of silence after which a link is looked at before it is used: a restarted server is noticed then."""
 
-BESIDE: Final = b""
-"""What a ring holds for a message that travels beside it."""
-
 
 def function_of(channel: Channel, name: str, timeout: float | None) -> Callable[..., Any]:
     """A function that calls `name` at the other end: the short way when it can, else as `Channel.call` does."""
@@ -109,7 +106,7 @@ def ask(link: Link, quick: Quick, name: str, args: tuple[Any, ...], timeout: flo
     if not link.reading.acquire(False):
         return PASS
     try:
-        if quick.string.owes_word or quick.string.beside_by is not None:
+        if quick.string.owes_message:
             return PASS
         id = session.new_id()
         data = quick.request(id, name, args, timeout)
@@ -151,9 +148,12 @@ def _wait_on(link: Link, quick: Quick, answer: Any, call: Waiting) -> Any:
     """What came is handled, and the answer waited for in the common way; its place in the table is taken late."""
     link.session.calls[call.id] = waiter = Waiter(call.name)
     deadline = monotonic() if answer is None else monotonic() + call.timeout
-    parts = _parts_of(quick, answer)
+    parts: list[Buffer] | None = None
+    unread = answer
     while True:
         try:
+            if unread is not None:
+                parts, unread = _parts_of(quick, unread), None
             if parts:
                 link.handle(link.wire.decode(parts))
             left = deadline - monotonic()
@@ -174,12 +174,10 @@ def _wait_on(link: Link, quick: Quick, answer: Any, call: Waiting) -> Any:
 
 def _parts_of(quick: Quick, data: Any) -> list[Buffer] | None:
     """What `exchange` or `receive` gave, as a message's parts; None when it is still to be received."""
-    if data is None or type(data) is list:
-        return data
-    if data == BESIDE and quick.string.beside_by is None and hasattr(quick.string, "ring"):
-        quick.string.announced()
+    if data is None:
         return None
-    return [data]
+    parts: list[Buffer] = quick.string.whole(data if type(data) is list else [data])
+    return parts
 
 
 def serve(link: Link, quick: Quick, executor: Executor, linger: float) -> list[Buffer] | None:
@@ -197,13 +195,10 @@ def serve(link: Link, quick: Quick, executor: Executor, linger: float) -> list[B
             link.more_here = False
             if link._corked and not pending():
                 link.uncork()
-        if string.beside_by is not None:
-            return link.connection.receive(timeout=linger) or []
         data: Any = receive(linger)
         found: Any = read(data) if type(data) is bytes else None
         if found is None or len(found) != 4:
-            parts = _parts_of(quick, data)
-            return parts or ([] if data is None else link.connection.receive(timeout=linger) or [])
+            return _parts_of(quick, data) or []
         id, name, args, _ = found
         exposed = find(name)
         if (
@@ -235,7 +230,7 @@ def serve(link: Link, quick: Quick, executor: Executor, linger: float) -> list[B
                 executor.answer(link, request_of(found), result)
             elif running.pop(id, None) is None:
                 pass  # the caller has given up
-            elif link.more_here or link._outbox or link._corked or string.owes_word or not send(answer):
+            elif link.more_here or link._outbox or link._corked or string.owes_message or not send(answer):
                 link.reply_parts([answer], timeout=ANSWER_TIMEOUT)
         except Exception as error:
             executor.fail(link, request_of(found), error)

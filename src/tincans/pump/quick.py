@@ -25,8 +25,8 @@ class Quick:
 
     `exchange(data, timeout)` sends one part and receives the next message: its part, if it has one alone, else the
     list of its parts; None when nothing came in time, False when nothing was sent. `receive(timeout)` is the second
-    half, `send(data)` the first. They are for a `string` that neither owes a word nor awaits a
-    message beside it (toolkit/ring_connection.py); an empty answer of a ring says that one was announced.
+    half, `send(data)` the first. They are for a `string` that owes no message (toolkit/ring_connection.py), and what
+    they give as a list, or as an empty part, is made `whole` by the string.
     """
 
     __slots__ = ("exchange", "fits", "read", "receive", "reply", "request", "send", "string")
@@ -48,11 +48,11 @@ class Quick:
 class AloneString:
     """Nothing travels beside it."""
 
-    owes_word = False
-    beside_by = None
+    owes_message = False
 
-    def announced(self) -> None:
-        """Never called for it: an empty message is one."""
+    def whole(self, parts: list[Any]) -> list[Any]:
+        """It is."""
+        return parts
 
 
 def _ways(link: Link) -> tuple[Any, Any, Any]:
