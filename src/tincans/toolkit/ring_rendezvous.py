@@ -96,11 +96,11 @@ class Undecided:
 
     def receive(self, *, timeout: float | None) -> list[Buffer] | None:
         """See contracts.Connection."""
-        if self._decided is None:
+        if self.decided is None:
             if not self._first_byte(timeout):
                 return None
             self._decide()
-        connection: Any = self._decided  # whoever took hold of this method before the first byte comes here again
+        connection: Any = self.decided  # whoever took hold of this method before the first byte comes here again
         parts: list[Buffer] | None = connection.receive(timeout=timeout)
         return parts
 
