@@ -100,13 +100,13 @@ def test_a_message_whose_memory_has_left_follows_when_the_ring_has_room_and_befo
     count = fill(pair)
     large = [b"envelope", b"x" * MEBI, b"inline"]
     pair[0].send(large, timeout=0)
-    assert pair[0].owes_message and not pair[0].flush(timeout=0)
+    assert pair[0].owes_word and not pair[0].flush(timeout=0)
     with pytest.raises(WaitTimeoutError):
         pair[0].send([b"next"], timeout=0)
     for _ in range(count):
         assert pair[1].receive(timeout=1) == [b"s"]
     pair[0].send([b"next"], timeout=1)
-    assert not pair[0].owes_message
+    assert not pair[0].owes_word
     received = pair[1].receive(timeout=1)
     assert received is not None and [bytes(part) for part in received] == large
     assert pair[1].receive(timeout=1) == [b"next"]

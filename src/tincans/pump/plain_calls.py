@@ -106,7 +106,7 @@ def ask(link: Link, quick: Quick, name: str, args: tuple[Any, ...], timeout: flo
     if not link.reading.acquire(False):
         return PASS
     try:
-        if quick.string.owes_message:
+        if quick.string.owes_word:
             return PASS
         id = session.new_id()
         data = quick.request(id, name, args, timeout)
@@ -230,7 +230,7 @@ def serve(link: Link, quick: Quick, executor: Executor, linger: float) -> list[B
                 executor.answer(link, request_of(found), result)
             elif running.pop(id, None) is None:
                 pass  # the caller has given up
-            elif link.more_here or link._outbox or link._corked or string.owes_message or not send(answer):
+            elif link.more_here or link._outbox or link._corked or string.owes_word or not send(answer):
                 link.reply_parts([answer], timeout=ANSWER_TIMEOUT)
         except Exception as error:
             executor.fail(link, request_of(found), error)

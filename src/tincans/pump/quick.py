@@ -48,7 +48,7 @@ class Quick:
 class AloneString:
     """Nothing travels beside it."""
 
-    owes_message = False
+    owes_word = False
 
     def whole(self, parts: list[Any]) -> list[Any]:
         """It is."""

@@ -34,7 +34,7 @@ _WRONG_PLACE = "The other end sent a message whose parts cannot be in the places
 class RingConnection:
     """contracts.Connection over a Ring and the stream beside it; both belong to this object from now on.
 
-    `ring`, `owes_message` and `whole` are for who uses the ring directly (pump/quick.py): not for sending while a
+    `ring`, `owes_word` and `whole` are for who uses the ring directly (pump/quick.py): not for sending while a
     message is owed; and what the ring gives as several parts, or as an empty one, is made `whole` first.
     """
 
@@ -50,7 +50,7 @@ class RingConnection:
         self.pending = ring.pending
         self.prepare_wait = ring.prepare_wait
         self.weigh = stream.weigh
-        self.owes_message = False  # its memory has left, and the ring had no room for the message itself
+        self.owes_word = False  # its memory has left, and the ring had no room for the message itself
         self._owed: Parts = ()
         self.max_message = max_message
         abandon_in_child(self)
@@ -71,7 +71,7 @@ class RingConnection:
 
     def send(self, parts: Parts, *, timeout: float | None) -> None:
         """See contracts.Connection."""
-        if self.owes_message and not self._send_owed(timeout):
+        if self.owes_word and not self._send_owed(timeout):
             raise _no_room()
         begun = False
         if len(parts) > 1 or not parts[0]:
@@ -80,7 +80,7 @@ class RingConnection:
             if not begun:
                 raise _no_room()
             self._owed = [bytes(part) for part in parts]  # now or before anything else: its memory has left
-            self.owes_message = True
+            self.owes_word = True
 
     def _beside(self, parts: Parts, timeout: float | None) -> tuple[Parts, bool]:
         """The message for the ring, and whether the memory of its large parts has left."""
@@ -93,12 +93,12 @@ class RingConnection:
 
     def _send_owed(self, timeout: float | None) -> bool:
         if self._ring_send(self._owed, timeout):
-            self._owed, self.owes_message = (), False
-        return not self.owes_message
+            self._owed, self.owes_word = (), False
+        return not self.owes_word
 
     def flush(self, *, timeout: float | None) -> bool:
         """See contracts.Connection."""
-        if self.owes_message and not self._send_owed(timeout):
+        if self.owes_word and not self._send_owed(timeout):
             return False
         return self.ring.flush(timeout)
 
