@@ -20,7 +20,7 @@ MOST_LINES = 500
 BANNED_NAMES = frozenset({"utils", "util", "helpers", "helper", "common", "base", "manager", "misc"})
 ONE_WORD = {"recv": "receive", "read": "receive", "pop": "take"}
 # These stand where a socket of the standard library may stand, so they have its methods.
-SHAPED_LIKE_A_SOCKET = ("toolkit.byte_stream", "toolkit.tls_socket")
+SHAPED_LIKE_A_SOCKET = ("toolkit.byte_stream", "toolkit.stream", "toolkit.tls_socket")
 PICKLES = frozenset({"pickle", "_pickle", "pickletools", "cloudpickle", "dill", "marshal", "shelve"})
 
 # Which standard modules may be imported only where. A name that ends in a dot stands for a file or a whole room.

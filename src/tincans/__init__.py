@@ -44,6 +44,7 @@ from tincans.version import VERSION as __version__
 
 if TYPE_CHECKING:
     from tincans.server import Server, serve
+    from tincans.sharing import empty
     from tincans.tickets import Ticket
 
 __all__ = [
@@ -83,12 +84,18 @@ __all__ = [
     "__version__",
     "caller",
     "connect",
+    "empty",
     "methods",
     "serve",
 ]
 
 
-_LATER = {"Server": "tincans.server", "serve": "tincans.server", "Ticket": "tincans.tickets"}
+_LATER = {
+    "Server": "tincans.server",
+    "serve": "tincans.server",
+    "Ticket": "tincans.tickets",
+    "empty": "tincans.sharing",
+}
 
 
 def __getattr__(name: str) -> Any:

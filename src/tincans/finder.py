@@ -153,7 +153,8 @@ def facts_of(transport: Transport, wire: Wire) -> Facts:
     """What a method can do over a wire: what the method refuses is refused, and what the wire cannot say to a hub."""
     refused = {verb: wire.facts.verdict(verb) for verb in VERBS if _is_unspeakable(verb, transport, wire)}
     two_way = transport.facts.two_way and wire.facts.two_way
-    return replace(transport.facts, two_way=two_way, **cast(Any, refused))
+    one_memory = transport.facts.one_memory and wire.facts.one_memory
+    return replace(transport.facts, two_way=two_way, one_memory=one_memory, **cast(Any, refused))
 
 
 def _is_unspeakable(verb: Verb, transport: Transport, wire: Wire) -> bool:

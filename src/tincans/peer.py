@@ -162,12 +162,17 @@ class Peer(Generic[C]):
         """A lock among all programs: `with peer.lock("update", timeout=5): ...`."""
         return self._words.lock(name, timeout=timeout)
 
-    def share(self, array: Any) -> Any:
-        """The same array in memory that can be passed on without a copy, where the method can; read-only."""
+    def share(self, array: Any, *, writable: bool = False) -> Any:
+        """The same array, buffer or Arrow table in memory that can be passed on without a copy, where the method can.
+
+        Read-only; with `writable=True` all who get it may write to it, and see what the others write. See `empty`.
+        """
         from tincans.sharing import share
 
         self._words.need("share")
-        return share(array)
+        if writable:
+            self._words.need_one_memory()
+        return share(array, writable=writable)
 
     def close(self) -> None:
         """End the connection; anyone waiting gets ClosedError. May be called twice."""

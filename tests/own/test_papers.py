@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text()
+BIG_DATA = (ROOT / "docs" / "big-data.md").read_text()
 BLOCKS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 
 
@@ -38,7 +40,8 @@ def test_the_first_two_programs_talk(tmp_path: Path) -> None:
         assert serving.wait(10) == 0
 
 
-@pytest.mark.parametrize("block", BLOCKS[2:])
-def test_the_other_examples_run(block: str) -> None:
-    ran = subprocess.run([sys.executable, "-c", block], capture_output=True, text=True, timeout=60)
+@pytest.mark.parametrize("block", [*BLOCKS[2:], *re.findall(r"```python\n(.*?)```", BIG_DATA, re.DOTALL)])
+def test_the_other_examples_run(block: str, tmp_path: Path) -> None:
+    environment = {**os.environ, "TINCANS_RUNTIME_DIR": str(tmp_path / "run")}
+    ran = subprocess.run([sys.executable, "-c", block], capture_output=True, text=True, timeout=60, env=environment)
     assert ran.returncode == 0, ran.stderr

@@ -19,7 +19,8 @@ from tincans.errors import DisconnectedError, FullError, ProtocolError, TooLarge
 from tincans.toolkit import memory_pool
 from tincans.toolkit.byte_stream import ByteStream
 from tincans.toolkit.descriptor_passing import DescriptorPassing, passing_for
-from tincans.toolkit.sealed_memory import FROZEN, GET_SEALS, frozen_copy, segment_of, share
+from tincans.toolkit.live_memory import segment_of
+from tincans.toolkit.sealed_memory import FROZEN, GET_SEALS, frozen_copy, share
 
 Pair = tuple[ByteStream, ByteStream]
 MEBI = 1 << 20
@@ -177,8 +178,17 @@ def test_a_kept_message_that_is_never_sent_closes_its_descriptors() -> None:
     assert open_descriptors() == before
 
 
-def test_passed_parts_count_against_the_senders_limit(pair: Pair) -> None:
-    pair[0].max_message = MEBI
+def test_what_is_passed_does_not_count_against_the_limits(pair: Pair) -> None:
+    pair[0].max_message = pair[1].max_message = MEBI
+    assert bytes(trip(pair, b"x" * 3 * MEBI)[0]) == b"x" * 3 * MEBI
+    before = open_descriptors()
+    with pytest.raises(TooLargeError):
+        pair[0].send([b"envelope", b"x" * 3 * MEBI, b"y" * (MEBI - 1), b"z" * 10], timeout=1)
+    assert open_descriptors() == before
+
+
+def test_who_may_say_little_passes_no_memory(pair: Pair) -> None:
+    pair[0].max_message = MEBI - 1
     with pytest.raises(TooLargeError):
         pair[0].send([b"envelope", b"x" * MEBI], timeout=1)
 

@@ -228,11 +228,24 @@ def test_passed_parts_are_refused_where_they_cannot_travel() -> None:
         reader.next()
 
 
-def test_passed_parts_count_against_the_limit() -> None:
-    reader = FrameReader(50)
+def test_passed_parts_do_not_count_against_the_limit_but_the_others_do() -> None:
+    head = FRAMES.encode([b"envelope", Passed(1 << 40, 4096), bytes(1 << 20)])[0]
+    for limit, right in ((1 << 20, False), ((1 << 20) + 8, True)):
+        reader = FrameReader(limit)
+        reader.passing = True
+        reader.feed(head)
+        if right:
+            assert reader.next() is None
+        else:
+            with pytest.raises(ProtocolError, match="limit"):
+                reader.next()
+
+
+def test_who_may_say_little_may_pass_no_memory() -> None:
+    reader = FrameReader(64 * 1024)
     reader.passing = True
     reader.feed(passed_frame()[0])
-    with pytest.raises(ProtocolError, match="limit"):
+    with pytest.raises(ProtocolError, match="descriptors"):
         reader.next()
 
 

@@ -11,10 +11,12 @@ from collections.abc import Iterator
 import pytest
 from patience import PATIENCE, in_thread, open_descriptors
 
+from tincans.errors import FullError
 from tincans.toolkit.memory_pool import Pool
 from tincans.toolkit.sealed_memory import attach
 
 SIZE = 100_000
+PAGE = mmap.PAGESIZE
 
 
 @pytest.fixture
@@ -79,7 +81,7 @@ def test_a_smaller_buffer_fits_and_a_much_smaller_one_does_not_waste(pool: Pool)
     first = pool.lend(content("a"))
     memory = which(first)
     os.close(first)
-    for size, same in ((SIZE - 1, True), (SIZE // 2, True), (SIZE // 2 - 1, False), (SIZE + 1, False)):
+    for size, same in ((SIZE - 1, True), (SIZE // 2, True), (SIZE // 2 - 2 * PAGE, False), (SIZE + PAGE, False)):
         lent = pool.lend(content("b", size))
         assert (which(lent) == memory) is same
         assert os.pread(lent, size, 0) == content("b", size)
@@ -100,22 +102,55 @@ def test_nobody_else_can_write_to_what_was_lent(pool: Pool) -> None:
 
 
 def test_idle_memory_stays_within_the_limit(pool: Pool) -> None:
-    for descriptor in [pool.lend(content("a")) for _ in range(20)]:
+    for descriptor in [pool.lend(content("a")) for _ in range(9)]:
         os.close(descriptor)
     assert 0 < sum(segment.size for segment in pool._segments) <= pool.limit
 
 
-def test_memory_beyond_the_limit_is_not_kept(pool: Pool) -> None:
-    descriptor = pool.lend(content("a", 1_000_001))
-    assert os.fstat(descriptor).st_size == 1_000_001
-    os.close(descriptor)
-    assert not pool._segments
+def test_more_than_the_limit_is_refused_and_says_what_to_do(pool: Pool) -> None:
+    lent = [pool.lend(content("a", 300_000)) for _ in range(3)]
+    for refused in (lambda: pool.lend(content("b", 300_000)), lambda: pool.take(300_000, writable=False)):
+        with pytest.raises(FullError, match=r"bounded to 1,000,000 bytes, and 9\d\d,\d\d\d are in use.*\?pool="):
+            refused()
+    os.close(lent.pop())
+    lent.append(pool.lend(content("c", 300_000)))
+    for descriptor in lent:
+        os.close(descriptor)
+
+
+def test_free_memory_of_another_size_makes_room(pool: Pool) -> None:
+    for size in (400_000, 900_000, 100_000, 990_000):
+        os.close(pool.lend(content("a", size)))
+        assert pool._taken <= pool.limit
+    assert len(pool._segments) == 1
+
+
+def test_held_memory_counts_and_comes_back_when_it_is_dropped(pool: Pool) -> None:
+    held = pool.take(500_000, writable=False)
+    assert pool.in_use() >= 500_000
+    again = os.dup(held.descriptor)
+    del held
+    assert pool.in_use() >= 500_000
+    os.close(again)
+    assert pool.in_use() == 0
+
+
+def test_when_descriptors_are_scarce_nothing_is_lent(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tincans.toolkit.memory_pool._most_segments", lambda: 2)
+    lent = [pool.lend(content("a", 5000)) for _ in range(2)]
+    assert pool.lend(content("b", 5000)) is None
+    with pytest.raises(FullError, match="ulimit -n"):
+        pool.take(5000, writable=False)
+    for descriptor in lent:
+        os.close(descriptor)
+    os.close(pool.lend(content("c", 5000)))
 
 
 def test_long_unused_segments_are_given_back(pool: Pool) -> None:
     os.close(pool.lend(content("a")))
-    old = pool._segments[0]
+    old = next(iter(pool._segments))
     old.used -= 61
+    pool._looked = 0
     os.close(pool.lend(content("b", 3 * SIZE)))
     assert old not in pool._segments
 

@@ -15,7 +15,9 @@ from patience import open_descriptors
 
 from tincans.errors import FullError, ProtocolError, UnsendableError
 from tincans.toolkit import sealed_memory
-from tincans.toolkit.sealed_memory import SEAL_GROW, SEAL_SHRINK, SEAL_WRITE, attach, frozen_copy, segment_of, share
+from tincans.toolkit.live_memory import segment_of
+from tincans.toolkit.memory_pool import POOL
+from tincans.toolkit.sealed_memory import SEAL_GROW, SEAL_SHRINK, SEAL_WRITE, attach, frozen_copy, share
 
 
 def memory(content: bytes, seals: int) -> int:
@@ -141,12 +143,13 @@ def test_sharing_what_is_not_contiguous_is_refused() -> None:
 
 @pytest.mark.parametrize("reason", [errno.ENOSPC, errno.EMFILE, errno.ENOMEM])
 def test_running_out_is_a_clear_error_and_leaks_nothing(reason: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    POOL.clear()  # what is warm there would do
     before = open_descriptors()
 
     def refuse(*_: object) -> int:
         raise OSError(reason, os.strerror(reason))
 
-    monkeypatch.setattr("tincans.toolkit.sealed_memory.os.pwrite", refuse)
+    monkeypatch.setattr("tincans.toolkit.raw_buffer.fill_fresh", refuse)
     with pytest.raises(FullError, match=os.strerror(reason)):
         share(b"x" * 3_000_000)
     monkeypatch.setattr("tincans.toolkit.sealed_memory.os.memfd_create", refuse)

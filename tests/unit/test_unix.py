@@ -17,7 +17,7 @@ from tincans.contracts import Connection, Listener, Transport
 from tincans.core.address import parse
 from tincans.core.framing import FRAMES
 from tincans.errors import AddressError, ClosedError, DeniedError, DisconnectedError, NameInUseError, UnreachableError
-from tincans.toolkit.sealed_memory import segment_of
+from tincans.toolkit.live_memory import segment_of
 from tincans.transports import local, unix
 
 SERVER = """

@@ -39,6 +39,7 @@ from tincans.errors import (
 )
 from tincans.finder import methods
 from tincans.pump.execution import caller
+from tincans.sharing import empty
 from tincans.version import VERSION as __version__
 
 __all__ = [
@@ -78,6 +79,7 @@ __all__ = [
     "__version__",
     "caller",
     "connect",
+    "empty",
     "methods",
     "serve",
 ]

@@ -18,7 +18,7 @@ from typing import Any
 
 from tincans.aio.background import LoopBackground, on_loop
 from tincans.aio.flows import AsyncIncoming
-from tincans.aio.outbox import STRING_ERRORS, Entry, Outbox, too_large
+from tincans.aio.outbox import STRING_ERRORS, Entry, Outbox, too_large, weigh
 from tincans.aio.references import AsyncReferences
 from tincans.contracts import Buffer, Connection, Wire
 from tincans.core.messages import Message, Reply, Request
@@ -28,7 +28,6 @@ from tincans.pump.owner import Owner
 from tincans.pump.reactor import spawn
 from tincans.pump.waiter import Waiting
 from tincans.toolkit.descriptor_reader import useful_spin
-from tincans.toolkit.descriptor_writer import size
 
 AT_ONCE = 64
 """Messages handled before other tasks get their turn."""
@@ -140,7 +139,7 @@ class AsyncLink(Link):
 
     def post_parts(self, parts: list[Buffer]) -> None:
         if len(parts) != 1 or len(parts[0]) > self.connection.max_message:
-            total = size(parts)
+            total = weigh(self.connection, parts)[0]
             if total > self.connection.max_message:
                 raise too_large(total, self.connection.max_message)
         if self.on_loop() and not self._handed:

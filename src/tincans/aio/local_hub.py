@@ -14,8 +14,10 @@ from typing import Any
 from tincans.aio.background import Loop, LoopBackground, Strand, in_thread, on_loop
 from tincans.aio.waiting import ElementWaiter, within
 from tincans.contracts import Policy
+from tincans.core.carried import opened
 from tincans.core.messages import Request
 from tincans.errors import ClosedError, TincansError, WaitTimeoutError
+from tincans.pump.carrying import VALUES, may_be_large, written_down
 from tincans.pump.hub_service import HubService
 from tincans.pump.link import Link
 from tincans.pump.local_hub import LocalElements
@@ -135,7 +137,14 @@ class LoopTicket:
     def result(self) -> Any:
         if self._error is not None:
             raise self._error
-        return self._value
+        return opened(self._value)
+
+
+async def written_down_soon(name: str, args: tuple[Any, ...]) -> tuple[Any, ...]:
+    """A large value is copied by a thread; the loop goes on."""
+    if name in VALUES and any(map(may_be_large, args[1:2])):
+        return await in_thread(lambda: written_down(name, args))
+    return args
 
 
 def _set(future: asyncio.Future[bool]) -> None:
@@ -152,7 +161,7 @@ class LoopAsker:
 
     async def ask(self, name: str, *args: Any, timeout: float | None) -> Any:
         ticket = LoopTicket(self._hub.loop)
-        self._hub.ask_soon(self._owner, ticket, name, args)
+        self._hub.ask_soon(self._owner, ticket, name, await written_down_soon(name, args))
         try:
             settled = await ticket.settled(timeout)
         except BaseException:
@@ -166,7 +175,7 @@ class LoopAsker:
         raise WaitTimeoutError(f"{name[1:]} waited {timeout:g} s in vain.")
 
     async def tell(self, name: str, *args: Any) -> None:
-        self._hub.ask_soon(self._owner, LoopTicket(self._hub.loop), name, args)
+        self._hub.ask_soon(self._owner, LoopTicket(self._hub.loop), name, await written_down_soon(name, args))
 
     async def open(self, name: str, *args: Any, timeout: float | None) -> LoopElements:
         ticket = LoopTicket(self._hub.loop)

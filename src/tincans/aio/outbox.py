@@ -15,7 +15,7 @@ import asyncio
 import os
 import stat
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tincans.aio.background import on_loop
 from tincans.aio.waiting import forget, within
@@ -108,10 +108,10 @@ class Outbox:
         """Send a message now if possible: None when it has left, else its entry. TooLargeError; the string's errors."""
         large = False
         if len(parts) != 1 or len(parts[0]) > LARGE:
-            total = size(parts)
+            total, copied = weigh(self._connection, parts)
             if total > self._connection.max_message:
                 raise too_large(total, self._connection.max_message)
-            large = total > LARGE
+            large = total > LARGE or copied > LARGE
         if self._corked:
             self.uncork()
         if not self._entries and not large:
@@ -273,6 +273,17 @@ class Outbox:
             entry.settle(unknown if entry.begun else unsent)
         if self._patience is not None:
             self._patience.cancel()
+
+
+def weigh(connection: Any, parts: list[Buffer]) -> tuple[int, int]:
+    """The bytes that count against `max_message`, and those that are copied when the message is sent: memory that is
+    passed on is neither."""
+    weigh = getattr(connection, "weigh", None)
+    if weigh is not None:
+        weighed: tuple[int, int] = weigh(parts)
+        return weighed
+    total = size(parts)
+    return total, total
 
 
 def clogged() -> DisconnectedError:

@@ -137,10 +137,15 @@ class Peer(Generic[C]):
         """A lock among all programs: `async with peer.lock("update", timeout=5): ...`."""
         return self._words.lock(name, timeout=timeout)
 
-    async def share(self, array: Any) -> Any:
-        """The same array in memory that can be passed on without a copy, where the method can; read-only."""
+    async def share(self, array: Any, *, writable: bool = False) -> Any:
+        """The same array, buffer or Arrow table in memory that can be passed on without a copy, where the method can.
+
+        Read-only; with `writable=True` all who get it may write to it, and see what the others write. See `empty`.
+        """
         self._words.need("share")
-        return await share(array)
+        if writable:
+            self._words.need_one_memory()
+        return await share(array, writable=writable)
 
     async def close(self) -> None:
         """End the connection; anyone waiting gets ClosedError. May be called twice."""
@@ -157,11 +162,11 @@ class Peer(Generic[C]):
         return f"<Peer {self.url}>"
 
 
-async def share(array: Any) -> Any:
+async def share(array: Any, *, writable: bool = False) -> Any:
     """See `Peer.share`: one copy, made by a thread."""
     from tincans.sharing import share as copy
 
-    return await in_thread(lambda: copy(array))
+    return await in_thread(lambda: copy(array, writable=writable))
 
 
 @overload

@@ -146,10 +146,13 @@ class Server:
         """A lock among all programs: `async with server.lock("update", timeout=5): ...`."""
         return self._words.lock(name, timeout=timeout)
 
-    async def share(self, array: Any) -> Any:
-        """The same array in memory that can be passed on without a copy, where the method can; read-only."""
+    async def share(self, array: Any, *, writable: bool = False) -> Any:
+        """The same array, buffer or Arrow table in memory that can be passed on without a copy, where the method can.
+
+        Read-only; with `writable=True` all who get it may write to it, and see what the others write. See `empty`.
+        """
         self._words.need("share")
-        return await share(array)
+        return await share(array, writable=writable)
 
     async def run(self) -> None:
         """Serve until SIGTERM, Ctrl-C or `close()`; then let running calls finish, say goodbye and return."""

@@ -36,7 +36,8 @@ class Words:
         self._making = asyncio.Lock()
         self._made: Board | None = None
         self._timeout = timeout
-        self.need = SyncWords(_no_board, facts, url, timeout).need
+        words = SyncWords(_no_board, facts, url, timeout)
+        self.need, self.need_one_memory = words.need, words.need_one_memory
         self._followers: list[Follower] = []
 
     async def board(self) -> Board:

@@ -22,7 +22,9 @@ Reader = Callable[[Any, Any], Any]
 class References(Protocol):
     """Turns things that stay where they are into numbers and back: functions and streams passed as arguments.
 
-    The session's owner gives one to `encode` and `reader`; None where nothing of the kind can travel.
+    The session's owner gives one to `encode` and `reader`; None where nothing of the kind can travel. Where memory is
+    passed on without a copy it also has `place(array)`, which says how an array lies there, and `room(size)`, which
+    gives memory to write to (both may give None; toolkit/array_places.py), and `shares_memory`.
     """
 
     def export_function(self, function: Callable[..., Any]) -> int: ...

@@ -5,7 +5,8 @@ Rules of this file
 - A received array or view looks straight into the message's part, so it may be read-only: copy it to write.
 - The type of an array is spelled by ourselves and checked letter by letter; nothing that holds Python objects
   or pointers is sent or accepted, and the size is checked before anything is made of the bytes.
-- Fortran order is kept; memory with gaps is copied once, at the sender.
+- Fortran order is kept. Memory with gaps is copied once, at the sender, unless it travels as memory: then it is sent
+  with its gaps and strides (only where the link's references know a `place` for it).
 """
 
 from __future__ import annotations
@@ -60,11 +61,22 @@ def lower_array(value: numpy.ndarray[Any, Any], low: Lowering) -> Any:
     """A numpy array; its memory goes along without a copy when it has no gaps."""
     if hasattr(value, "mask"):
         low.refuse("a masked array would lose its mask. Send array.data and array.mask")
+    return low.wrap(Code.ARRAY, array_payload(value, low))
+
+
+def array_payload(value: numpy.ndarray[Any, Any], low: Lowering) -> list[Any]:
+    """Type, shape, memory order and bytes. The order is whether it is Fortran's, or [offset, *strides] in bytes."""
     spelled = _spelled(value.dtype, low)
     flags = value.flags
+    if low.form.parts and not (flags.owndata and flags.c_contiguous):
+        place = getattr(low.references, "place", None)
+        found = place(value) if place is not None else None
+        if found is not None:
+            view, offset, strides = found
+            return [spelled, list(value.shape), [offset, *strides], low.part(view)]
     whole = value if flags.c_contiguous or flags.f_contiguous else value.copy(order="C")
     fortran = not whole.flags.c_contiguous
-    return low.wrap(Code.ARRAY, [spelled, list(value.shape), fortran, low.data(_bytes_of(whole))])
+    return [spelled, list(value.shape), fortran, low.data(_bytes_of(whole))]
 
 
 def _bytes_of(array: numpy.ndarray[Any, Any]) -> Buffer:
@@ -76,15 +88,31 @@ def _bytes_of(array: numpy.ndarray[Any, Any]) -> Buffer:
 
 
 def rebuild_array(payload: Any, up: Rebuilding) -> numpy.ndarray[Any, Any]:
+    spelled, shape, order, place = expect(payload, (str, list), list, (bool, list), object)
+    up.met_gaps = up.met_gaps or type(order) is list
+    return array_over(up.data(place), spelled, shape, order)
+
+
+def array_over(data: Buffer, spelled: Any, shape: list[Any], order: Any) -> numpy.ndarray[Any, Any]:
+    """An array that looks at these bytes; ValidationError when they are not what is said of them."""
     numpy = find_numpy()
-    spelled, shape, fortran, place = expect(payload, (str, list), list, bool, object)
-    data = up.data(place)
     dtype = _dtype(numpy, spelled)
+    if type(order) is list:
+        return _with_gaps(numpy, data, dtype, shape, order)  # type: ignore[no-any-return]
     count = _check_size(shape, dtype.itemsize, data)
-    order = "F" if fortran else "C"
+    letter = "F" if order else "C"
     if count == 0:
-        return numpy.empty(shape, dtype, order)  # type: ignore[no-any-return]
-    return numpy.frombuffer(data, dtype).reshape(shape, order=order)  # type: ignore[no-any-return]
+        return numpy.empty(shape, dtype, letter)  # type: ignore[no-any-return]
+    return numpy.frombuffer(data, dtype).reshape(shape, order=letter)  # type: ignore[no-any-return]
+
+
+def _with_gaps(numpy: Any, data: Buffer, dtype: Any, shape: list[Any], order: list[Any]) -> Any:
+    """The bytes must hold all elements side by side at least: elements that are repeated by a stride of 0 could be more
+    than any memory. Whether offset and strides stay inside, numpy checks."""
+    if len(order) != len(shape) + 1 or not all(type(n) is int and abs(n) < 2**62 for n in order) or order[0] < 0:
+        raise ValidationError("An array has impossible strides.")
+    _check_size(shape, dtype.itemsize, data, gaps=True)
+    return numpy.ndarray(shape, dtype, buffer=data, offset=order[0], strides=order[1:])
 
 
 def lower_scalar(value: numpy.generic, low: Lowering) -> Any:
@@ -129,13 +157,13 @@ def find_numpy() -> Any:
     return numpy
 
 
-def _check_size(shape: list[Any], item: int, data: Buffer) -> int:
+def _check_size(shape: list[Any], item: int, data: Buffer, *, gaps: bool = False) -> int:
     """How many elements; ValidationError when shape and bytes disagree. Python's whole numbers cannot overflow."""
     if len(shape) > _MOST_DIMENSIONS or not all(type(n) is int and n >= 0 for n in shape):
         raise ValidationError("An array has an impossible shape.")
     count: int = prod(shape)
     size = data.nbytes if isinstance(data, memoryview) else len(data)
-    if count * item != size:
+    if count * item > size or (count * item != size and not gaps):
         raise ValidationError(f"An array of {count} elements of {item} bytes cannot have {size} bytes.")
     return count
 
@@ -176,9 +204,7 @@ def _spell_record(dtype: numpy.dtype[Any]) -> Any:
 def _dtype(numpy: Any, spelled: Any) -> Any:
     """The dtype of a spelling from a wire; ValidationError for anything but numbers, dates, text and records."""
     if type(spelled) is str:
-        if not _DTYPE.fullmatch(spelled):
-            raise ValidationError(f"An array of the type {spelled[:40]!r} is refused.")
-        return numpy.dtype(spelled)
+        return _simple_dtype(numpy, spelled)
     if type(spelled) is list and len(spelled) == 2:
         base, shape = spelled
         if type(shape) is not list or not all(type(n) is int and 0 < n < 2**31 for n in shape):
@@ -189,3 +215,10 @@ def _dtype(numpy: Any, spelled: Any) -> Any:
         raise ValidationError("An array has records of an impossible kind.")
     parts = [_dtype(numpy, form) for form in formats]
     return numpy.dtype({"names": names, "formats": parts, "offsets": offsets, "itemsize": size})
+
+
+@lru_cache(maxsize=256)
+def _simple_dtype(numpy: Any, spelled: str) -> Any:
+    if not _DTYPE.fullmatch(spelled):
+        raise ValidationError(f"An array of the type {spelled[:40]!r} is refused.")
+    return numpy.dtype(spelled)

@@ -3,6 +3,7 @@
 Rules of this file
 - No I/O: bytes come in by `feed`, or by `space` and `filled`; messages come out of `next`.
 - Every length is checked against `max_message` before memory is taken, and memory grows as bytes arrive.
+  What is passed beside the stream does not count: it is the sender's memory, and has been taken already.
 - A reader that raised ProtocolError is finished: its owner closes the connection.
 """
 
@@ -25,6 +26,8 @@ MAX_FURTHER_PARTS: Final = 1024
 MAX_PASSED: Final = 253
 """SCM_MAX_FD: the most descriptors that Linux passes in one message (include/net/scm.h)."""
 PASSED_BIT: Final = 1 << 63
+PASSING_FROM: Final = 1024 * 1024
+"""Bytes of `max_message` from which memory may be passed beside the stream: a stranger, who may say little, may not."""
 
 _PLAIN_HEADER = struct.Struct("<II").unpack_from  # of a frame without further parts: their number is 0
 _FIRST_SPACE = 64 * 1024
@@ -143,9 +146,9 @@ class FrameReader:
             return need
         lengths = struct.unpack_from(f"<{further}Q", head, HEADER.size)
         self._sizes = [envelope, *lengths]
-        self._check_size(sum(size & ~PASSED_BIT for size in self._sizes))
+        self._check_size(sum(size for size in self._sizes if not size & PASSED_BIT))
         passed = [size & ~PASSED_BIT for size in lengths if size & PASSED_BIT]
-        if passed and (not self.passing or len(passed) > MAX_PASSED):
+        if passed and (not self.passing or len(passed) > MAX_PASSED or self.max_message < PASSING_FROM):
             raise ProtocolError(f"The other end announces {len(passed)} descriptors, which cannot travel here.")
         need += 8 * len(passed)
         if passed and len(head) == need:

@@ -27,8 +27,12 @@ _BODY_NAMES = {Reply: "result", Item: "item", Publication: "value"}
 class Trial:
     """References that hand out nothing: for the first walk, which only finds out whether all can travel."""
 
-    def __init__(self) -> None:
+    def __init__(self, references: References | None) -> None:
         self.used = False
+        self._real = references
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._real, name)  # memory may be handed out at once: `place`, `room`, `shares_memory`
 
     def export_function(self, function: Any) -> int:
         self.used = True
@@ -50,7 +54,7 @@ def to_parts(message: Message, form: Form, references: References | None, write:
     try:
         if isinstance(message, Failure):
             message = _sayable(message)
-        trial = Trial()
+        trial = Trial(references)
         stand_in = None if references is None else trial
         try:
             low = Lowering(form, stand_in)

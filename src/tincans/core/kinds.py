@@ -19,7 +19,7 @@ from uuid import UUID
 
 from msgspec import Raw, Struct
 
-from tincans.core import arrays, containers, scalars, tables
+from tincans.core import arrays, carried, containers, scalars, tables, tensors
 from tincans.core.values import Code, Lower, Rebuild
 
 BY_TYPE: dict[type, Lower] = {
@@ -52,6 +52,7 @@ BY_TYPE: dict[type, Lower] = {
     Enum: containers.lower_enum,
     Struct: containers.lower_struct,
     Raw: containers.lower_raw,
+    carried.Carried: carried.lower_carried,
 }
 
 _BY_NAME: dict[tuple[str, str], Lower] = {
@@ -98,7 +99,11 @@ REBUILDERS: dict[int, Rebuild] = {
     Code.TABLE: tables.rebuild_table,
     Code.FUNCTION: scalars.rebuild_function,
     Code.STREAM: scalars.rebuild_stream,
+    Code.TENSOR: tensors.rebuild_tensor,
 }
+
+LOOKERS: dict[int, Rebuild] = {**REBUILDERS, Code.TABLE: tables.look_at_table, Code.TENSOR: tensors.look_at_tensor}
+"""For who passes a value on and need not have its libraries: the same checks, but no tables and tensors are made."""
 
 
 @lru_cache(maxsize=1024)
@@ -110,4 +115,6 @@ def handler(kind: type) -> Lower:
         found: Any = BY_TYPE.get(parent) or _BY_NAME.get((parent.__module__.partition(".")[0], parent.__qualname__))
         if found is not None:
             return found  # type: ignore[no-any-return]
+    if hasattr(kind, "__dlpack__") and hasattr(kind, "__dlpack_device__"):
+        return tensors.lower_tensor
     return containers.lower_other

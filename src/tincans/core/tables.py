@@ -6,16 +6,20 @@ Rules of this file
 - Arrow carries no pickles: pyarrow older than 15 could be made to run code by a file, so it is refused.
 - What a stranger sent is read by pyarrow and checked in full before it is handed out: Arrow itself trusts offsets
   inside its buffers, and polars' own reader ends the whole program over a damaged stream.
+- What is large is written straight into memory that is passed on, where the link has such: one copy in all. An Arrow
+  table that came in such memory never changes, so it is passed on as it came, without any.
 - Compressed data and rows out of nothing are refused: a small message must not turn into gigabytes.
 """
 
 from __future__ import annotations
 
 import sys
+import weakref
+from collections.abc import Callable
 from importlib import import_module
 from io import BytesIO
 from struct import unpack_from
-from typing import Any
+from typing import Any, Final
 
 from msgspec import ValidationError
 
@@ -30,9 +34,38 @@ _FREE_ROWS = 1_000_000
 
 _COLUMN = "column"
 
+_LARGE = 1024 * 1024
+"""Bytes of a frame from which not copying it matters more than how its columns are arranged."""
+
+
+class KnownTables:
+    """Arrow tables that look into a received stream, and that stream: what never changes need not be written again."""
+
+    def __init__(self) -> None:
+        self._streams: dict[int, tuple[weakref.ref[Any], str, memoryview]] = {}
+
+    def add(self, kind: str, table: Any, stream: Any) -> Any:
+        """Remember a table as long as it lives, when its stream is memory that can be passed on. The table itself."""
+        if type(stream) is memoryview and stream.nbytes >= _LARGE:
+            number = id(table)
+            self._streams[number] = (weakref.ref(table, lambda _: self._streams.pop(number, None)), kind, stream)
+        return table
+
+    def find(self, table: Any) -> tuple[str, memoryview] | None:
+        """Kind and stream of this very table."""
+        known = self._streams.get(id(table))
+        return known[1:] if known is not None and known[0]() is table else None
+
+
+KNOWN: Final = KnownTables()
+"""The tables of this program."""
+
 
 def lower_arrow(value: Any, low: Lowering) -> Any:
     """A pyarrow Table, RecordBatch, Array or ChunkedArray."""
+    known = KNOWN.find(value)
+    if known is not None:
+        return low.wrap(Code.TABLE, [known[0], low.lower(None), low.data(known[1])])
     arrow = sys.modules["pyarrow"]
     if isinstance(value, arrow.Table):
         return _lower_stream("table", value, low)
@@ -59,10 +92,28 @@ def lower_pandas(value: Any, low: Lowering) -> Any:
 def _lower_stream(kind: str, table: Any, low: Lowering, name: Any = None) -> Any:
     arrow = sys.modules["pyarrow"]
     _check_age(arrow)
-    sink = arrow.BufferOutputStream()
+    data = written(arrow, table, getattr(low.references, "room", None))
+    return low.wrap(Code.TABLE, [kind, low.lower(name), low.data(data)])
+
+
+def written(arrow: Any, table: Any, room: Callable[[int], memoryview | None] | None) -> memoryview:
+    """A table as an IPC stream, in memory from `room` when there is some for it."""
+    target = None
+    if room is not None:
+        scale = arrow.MockOutputStream()
+        _write(arrow, table, scale)
+        target = room(scale.size())
+    if target is None:
+        sink = arrow.BufferOutputStream()
+        _write(arrow, table, sink)
+        return memoryview(sink.getvalue())
+    _write(arrow, table, arrow.FixedSizeBufferWriter(arrow.py_buffer(target)))
+    return target
+
+
+def _write(arrow: Any, table: Any, sink: Any) -> None:
     with arrow.ipc.new_stream(sink, table.schema) as writer:
         writer.write_table(table)
-    return low.wrap(Code.TABLE, [kind, low.lower(name), low.data(memoryview(sink.getvalue()))])
 
 
 def lower_polars(value: Any, low: Lowering) -> Any:
@@ -76,6 +127,10 @@ def _lower_polars(kind: str, frame: Any, low: Lowering, name: Any = None) -> Any
     kinds = " ".join(map(str, frame.dtypes))
     if "Object" in kinds or "Int128" in kinds:  # polars would write addresses; Arrow has no integers of 128 bits
         low.refuse("polars columns of Python objects or 128 bit integers cannot travel. Cast them to a simpler type")
+    if getattr(low.references, "room", None) is not None and frame.estimated_size() >= _LARGE and _is_simple(kinds):
+        _find("pyarrow", "a large polars frame travels as Arrow data")
+        newest = sys.modules["polars"].CompatLevel.newest()
+        return _lower_stream(kind, frame.to_arrow(compat_level=newest), low, name)
     sink = BytesIO()
     try:
         frame.write_ipc_stream(sink)
@@ -97,20 +152,26 @@ def rebuild_table(payload: Any, up: Rebuilding) -> Any:
     if kind == "polars_series":
         return _only_column(_to_polars(table).get_columns()).alias(name)
     if kind == "table":
-        return table
+        return KNOWN.add(kind, table, data)
     if kind == "pandas":
         return _to_pandas(table)
     if kind == "series":
         frame = _to_pandas(table)
         return _only_column([frame[column] for column in frame.columns]).rename(name)
     if kind == "batch":
-        return _only_batch(table)
+        return KNOWN.add(kind, _only_batch(table), data)
     column = _only_column(table.columns)
     if kind == "chunked":
-        return column
+        return KNOWN.add(kind, column, data)
     if kind == "array":
-        return column.combine_chunks() if column.num_chunks != 1 else column.chunk(0)
+        return KNOWN.add(kind, column.combine_chunks() if column.num_chunks != 1 else column.chunk(0), data)
     raise ValidationError(f"A table of the unknown kind {kind[:40]!r}.")
+
+
+def look_at_table(payload: Any, up: Rebuilding) -> None:
+    """Whether it could be one; whoever wants the table itself checks it in full."""
+    _kind, _name, place = expect(payload, str, object, object)
+    up.data(place)
 
 
 def _read_arrow(data: Any) -> Any:
@@ -174,7 +235,7 @@ def _table(head: memoryview, table: int, number: int) -> int:
 
 def _to_pandas(table: Any) -> Any:
     _find("pandas", "the other program sent a pandas frame")
-    return table.to_pandas()
+    return table.to_pandas(split_blocks=table.nbytes >= _LARGE)  # its columns then stay where they are
 
 
 def _only_batch(table: Any) -> Any:
@@ -198,6 +259,14 @@ def _only_column(columns: list[Any]) -> Any:
     if len(columns) != 1:
         raise ValidationError(f"A series has {len(columns)} columns.")
     return columns[0]
+
+
+_COMPLICATED = ("Enum", "Categorical", "Decimal", "Null", "128", "Unknown")
+
+
+def _is_simple(kinds: str) -> bool:
+    """Whether polars and Arrow mean exactly the same by these column types."""
+    return not any(word in kinds for word in _COMPLICATED)
 
 
 def _find(library: str, reason: str) -> Any:

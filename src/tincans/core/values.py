@@ -57,6 +57,7 @@ class Code(IntEnum):
     TABLE = 26
     FUNCTION = 27
     STREAM = 28
+    TENSOR = 29
 
 
 Lower = Callable[[Any, "Lowering"], Any]
@@ -143,9 +144,13 @@ class Lowering:
         """Bytes inside a payload: in place when small, otherwise the number of their part (no copy)."""
         size = buffer.nbytes if isinstance(buffer, memoryview) else len(buffer)
         if self.form.parts and size >= LARGE:
-            self.parts.append(buffer)
-            return len(self.parts) - 1
+            return self.part(buffer)
         return bytes(buffer)
+
+    def part(self, buffer: Buffer) -> int:
+        """A buffer as a part of its own, whatever its size; its number."""
+        self.parts.append(buffer)
+        return len(self.parts) - 1
 
     def are_plain(self, values: Iterable[Any]) -> bool:
         """Whether all of them are said as they are. Runs at C speed; `values` must be iterable twice."""
@@ -222,10 +227,11 @@ class Rebuilding:
     """One walk up over one received body: marks become values again.
 
     `python_scalars` turns numpy scalars into Python's own (a second try, for a parameter annotated `float`);
-    `met_scalar` says whether there was one, `imports` holds the functions and streams that were taken in.
+    `met_scalar` says whether there was one, `met_gaps` whether an array came with gaps in its memory, `imports`
+    holds the functions and streams that were taken in.
     """
 
-    __slots__ = ("buffers", "depth", "imports", "met_scalar", "python_scalars", "rebuilders", "references")
+    __slots__ = ("buffers", "depth", "imports", "met_gaps", "met_scalar", "python_scalars", "rebuilders", "references")
 
     def __init__(
         self,
@@ -239,7 +245,7 @@ class Rebuilding:
         self.buffers = buffers or ()
         self.references = references
         self.python_scalars = python_scalars
-        self.met_scalar = False
+        self.met_scalar = self.met_gaps = False
         self.depth = 0
         self.imports: dict[tuple[int, int], Any] = {}
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from tincans.contracts import Policy
 from tincans.core.messages import Reply, Request
 from tincans.errors import ClosedError, TincansError
+from tincans.pump.carrying import taken_in
 from tincans.pump.failures import failure_of
 from tincans.pump.flows import News as NewsOutlet
 from tincans.pump.link import Link
@@ -107,7 +108,7 @@ class HubService:
         """A request that came over a link; never blocks for long, never raises."""
         ticket = RemoteTicket(self, link, request.id)
         try:
-            args = tuple(link.wire.reader(list)(request.args, request))
+            args = taken_in(link.wire, request) or tuple(link.wire.reader(list)(request.args, request))
             if request.id:
                 link.session.running[request.id] = ticket
             self.ask(link, ticket, request.name, args)

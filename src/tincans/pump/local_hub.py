@@ -14,7 +14,9 @@ from collections.abc import Callable
 from typing import Any
 
 from tincans.contracts import Policy
+from tincans.core.carried import opened
 from tincans.errors import ClosedError, FullError, TincansError, WaitTimeoutError
+from tincans.pump.carrying import written_down
 from tincans.pump.flows import ENDED
 from tincans.pump.hub_service import HubService
 
@@ -50,7 +52,7 @@ class LocalTicket:
     def result(self) -> Any:
         if self._error is not None:
             raise self._error
-        return self._value
+        return opened(self._value)
 
     @property
     def settled(self) -> bool:
@@ -94,7 +96,8 @@ class LocalElements:
                 if left is not None and left <= 0:
                     return None
                 self._changed.wait(left)
-            return self._elements.popleft()
+            topic, value, dropped = self._elements.popleft()
+        return topic, opened(value), dropped
 
     def close(self) -> None:
         with self._changed:
@@ -113,7 +116,7 @@ class LocalAsker:
 
     def ask(self, name: str, *args: Any, timeout: float | None) -> Any:
         ticket = LocalTicket()
-        self._service.ask(self._owner, ticket, name, args)
+        self._service.ask(self._owner, ticket, name, written_down(name, args))
         if not ticket.wait(timeout):
             self._service.withdraw(ticket)
             if not ticket.settled:
@@ -123,7 +126,7 @@ class LocalAsker:
         return ticket.result()
 
     def tell(self, name: str, *args: Any) -> None:
-        self._service.ask(self._owner, LocalTicket(), name, args)
+        self._service.ask(self._owner, LocalTicket(), name, written_down(name, args))
 
     def open(self, name: str, *args: Any, timeout: float | None) -> LocalElements:
         ticket = LocalTicket()

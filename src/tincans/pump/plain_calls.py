@@ -106,7 +106,7 @@ def ask(link: Link, quick: Quick, name: str, args: tuple[Any, ...], timeout: flo
     if not link.reading.acquire(False):
         return PASS
     try:
-        if quick.string.owes_word or quick.string.beside_by is not None:
+        if quick.string.owes_word:
             return PASS
         id = session.new_id()
         data = quick.request(id, name, args, timeout)
@@ -148,9 +148,12 @@ def _wait_on(link: Link, quick: Quick, answer: Any, call: Waiting) -> Any:
     """What came is handled, and the answer waited for in the common way; its place in the table is taken late."""
     link.session.calls[call.id] = waiter = Waiter(call.name)
     deadline = monotonic() if answer is None else monotonic() + call.timeout
-    parts = quick.parts_of(answer)
+    parts: list[Buffer] | None = None
+    unread = answer
     while True:
         try:
+            if unread is not None:
+                parts, unread = quick.parts_of(unread), None
             if parts:
                 link.handle(link.wire.decode(parts))
             left = deadline - monotonic()
@@ -184,13 +187,10 @@ def serve(link: Link, quick: Quick, executor: Executor, linger: float) -> list[B
             link.more_here = False
             if link._corked and not pending():
                 link.uncork()
-        if string.beside_by is not None:
-            return link.connection.receive(timeout=linger) or []
         data: Any = receive(linger)
         found: Any = read(data) if type(data) is bytes else None
         if found is None or len(found) != 4:
-            parts = quick.parts_of(data)
-            return parts or ([] if data is None else link.connection.receive(timeout=linger) or [])
+            return quick.parts_of(data) or []
         id, name, args, _ = found
         exposed = find(name)
         if (

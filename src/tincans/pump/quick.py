@@ -11,7 +11,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from functools import cache
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from tincans import _speed
 from tincans.contracts import Buffer
@@ -21,17 +21,13 @@ if TYPE_CHECKING:
     from tincans.pump.link import Link
 
 
-BESIDE: Final = b""
-"""What a ring holds for a message that travels beside it."""
-
-
 class Quick:
     """What plain_calls.py needs of one link.
 
     `exchange(data, timeout)` sends one part and receives the next message: its part, if it has one alone, else the
     list of its parts; None when nothing came in time, False when nothing was sent. `receive(timeout)` is the second
-    half, `send(data)` the first. They are for a `string` that neither owes a word nor awaits a
-    message beside it (toolkit/ring_connection.py); an empty answer of a ring says that one was announced.
+    half, `send(data)` the first. They are for a `string` that owes no message (toolkit/ring_connection.py), and what
+    they give as a list, or as an empty part, is made `whole` by the string.
     """
 
     __slots__ = ("exchange", "fits", "publication", "read", "receive", "reply", "request", "send", "string")
@@ -51,23 +47,21 @@ class Quick:
             self.send, self.receive, self.exchange = ring.send_at_once, ring.receive_one, ring.exchange
 
     def parts_of(self, data: Any) -> list[Buffer] | None:
-        """What `exchange` or `receive` gave, as a message's parts; None when it is still to be received."""
-        if data is None or type(data) is list:
-            return data
-        if data == BESIDE and self.string.beside_by is None and hasattr(self.string, "ring"):
-            self.string.announced()
+        """What `exchange` or `receive` gave, as a message's parts; None when nothing came."""
+        if data is None:
             return None
-        return [data]
+        parts: list[Buffer] = self.string.whole(data if type(data) is list else [data])
+        return parts
 
 
 class AloneString:
     """Nothing travels beside it."""
 
     owes_word = False
-    beside_by = None
 
-    def announced(self) -> None:
-        """Never called for it: an empty message is one."""
+    def whole(self, parts: list[Any]) -> list[Any]:
+        """It is."""
+        return parts
 
 
 def _ways(link: Link) -> tuple[Any, Any, Any]:

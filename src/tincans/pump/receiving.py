@@ -184,15 +184,10 @@ class Receiving(Sending):
         """With the reading role: what has come along."""
         inlets, quick = self.session.inlets, self.quick
         if quick is not None and self.sends_whole and self.greeted:
-            while not quick.string.beside_by:  # news, one after the other: as few steps as possible for each
-                data = quick.receive(0.0)
-                if data is None:
-                    return
+            while (data := quick.receive(0.0)) is not None:  # news, one after the other: in as few steps as possible
                 found = quick.read(data) if type(data) is bytes else None
                 if found is None or len(found) != 3:
-                    parts = quick.parts_of(data)
-                    if parts is not None:
-                        self.take_in(parts)
+                    self.take_in(quick.parts_of(data) or [])
                 elif (inlet := inlets.get(found[0])) is not None:
                     inlet.deliver(found)
         while self.connection.pending() and (parts := self.connection.receive(timeout=0)) is not None:

@@ -29,6 +29,31 @@ class LinkReferences:
     def __init__(self, link: Link) -> None:
         self._link = weakref.ref(link)
 
+    def place(self, array: Any) -> Any:
+        """How an array lies in memory that is passed on; None where it had better travel as bytes."""
+        if not self._shares():
+            return None
+        from tincans.toolkit.array_places import array_place  # nobody else needs it
+
+        return array_place(array)
+
+    def room(self, size: int) -> memoryview | None:
+        """Memory to write to that is passed on; None where memory is not."""
+        if not self._shares():
+            return None
+        from tincans.toolkit.array_places import room
+
+        return room(size)
+
+    @property
+    def shares_memory(self) -> bool:
+        """Whether the other end may look at the very memory that this program uses."""
+        return self._shares()
+
+    def _shares(self) -> bool:
+        link = self._link()
+        return link is not None and getattr(link.connection, "shares_memory", False)
+
     def _there(self) -> Link:
         link = self._link()
         if link is None:

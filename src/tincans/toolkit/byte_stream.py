@@ -18,22 +18,23 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from time import monotonic
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 from tincans.contracts import Buffer, Framing, Identity, Parts
-from tincans.core.deframing import RECEIVE_AT_MOST, FrameReader
+from tincans.core.deframing import PASSING_FROM, RECEIVE_AT_MOST, FrameReader, Passed
 from tincans.core.framing import SMALL
 from tincans.errors import ClosedError, DisconnectedError, ProtocolError, TincansError, TooLargeError, WaitTimeoutError
 from tincans.toolkit import socket_platform
 from tincans.toolkit.fork_guard import abandon_in_child
 from tincans.toolkit.outgoing import MessageBegun, Outgoing
 from tincans.toolkit.socket_platform import SEND_FLAGS
+from tincans.toolkit.stream import BATCH_BYTES, Passing, Stream, nothing_held
 
 MAX_MESSAGE = 1024**3
 _TOLERANCE = 0.01  # seconds that a receive may last longer, to save a system call for each slightly other timeout
 _AT_ONCE = 64  # system calls that one receive(timeout=0) makes at most, so that one peer cannot hold up an event loop
 _MOST_WAIT = 3600.0
-_DONT_WAIT = socket.MSG_DONTWAIT
+_DONT_WAIT = int(socket.MSG_DONTWAIT)
 _FOR_EVER = float("inf")
 
 
@@ -45,30 +46,6 @@ class _Unknown:
 
 
 _UNKNOWN = _Unknown()
-
-
-def _nothing_held() -> int:
-    """A socket keeps no bytes back that a poll would not tell of. TLS does: the rest of a record."""
-    return 0
-
-
-class Stream(Protocol):
-    """What a ByteStream needs of a socket; `toolkit/tls_socket.py` has it too."""
-
-    def send(self, data: Any, flags: int = ..., /) -> int: ...
-    def sendmsg(self, buffers: Any, ancillary: Any = ..., flags: int = ..., /) -> int: ...
-    def recv(self, count: int, flags: int = ..., /) -> bytes: ...
-    def recv_into(self, buffer: Any, count: int = ..., flags: int = ..., /) -> int: ...
-    def fileno(self) -> int: ...
-    def shutdown(self, how: int, /) -> None: ...
-    def close(self) -> None: ...
-
-
-class Passing(Protocol):
-    """Large parts that travel beside the stream (`toolkit/descriptor_passing.py`)."""
-
-    def outgoing(self, parts: Parts) -> tuple[Sequence[Any], list[int]]: ...
-    def incoming(self, reader: FrameReader, stream: Any, flags: int) -> None: ...
 
 
 class ByteStream:
@@ -132,7 +109,7 @@ class ByteStream:
         else:
             self._set_timeout = self._stream.set_receive_timeout  # type: ignore[attr-defined]
             self._poll_for = self._stream.poll_for  # type: ignore[attr-defined]
-        self._held: Callable[[], int] = getattr(self._stream, "pending", _nothing_held)
+        self._held: Callable[[], int] = getattr(self._stream, "pending", nothing_held)
         self._low, self._high = -1.0, -1.0  # the waits that the present SO_RCVTIMEO serves; none fits at first
 
     @property
@@ -198,28 +175,89 @@ class ByteStream:
     def _send_any(self, parts: Parts, timeout: float | None) -> None:
         """The general case: several parts, other buffers than bytes, something kept from before."""
         self._check_open()
-        size = sum(part.nbytes if isinstance(part, memoryview) else len(part) for part in parts)
-        if size > self._max_message:
-            raise TooLargeError(
-                f"A message of {size} bytes is larger than the limit of {self._max_message} (max_message)."
-                " Nothing was sent. Raise the option on both sides or send it in pieces.",
-                url=self._url,
-            )
         started = monotonic()
         if not self._flush(timeout):
             raise self._too_slow(timeout)
         if timeout:
             timeout = max(0.0, timeout - (monotonic() - started))
-        descriptors: list[int] = []
-        if self._passing is not None and len(parts) > 1:
-            parts, descriptors = self._passing.outgoing(parts)
+        parts, descriptors = self.passed(parts)
         try:
             rest = Outgoing(self._encode(parts), descriptors)
         except BaseException:
-            for descriptor in descriptors:
-                os.close(descriptor)
+            _close_all(descriptors)
             raise
         return self._finish(rest, timeout)
+
+    def passed(self, parts: Parts) -> tuple[Sequence[Any], list[int]]:
+        """The parts, large ones replaced by `Passed` and the descriptors of their memory, which the caller closes.
+        TooLargeError when what is left is more than `max_message`; what is passed does not count."""
+        descriptors: list[int] = []
+        if self.passes_memory and len(parts) > 1:
+            parts, descriptors = self._passing.outgoing(parts)  # type: ignore[union-attr]
+        size = sum(map(_size, parts))
+        if size > self._max_message:
+            _close_all(descriptors)
+            raise TooLargeError(
+                f"A message of {size} bytes is larger than the limit of {self._max_message} (max_message)."
+                " Nothing was sent. Raise the option on both sides or send it in pieces.",
+                url=self._url,
+            )
+        return parts, descriptors
+
+    @property
+    def passes_memory(self) -> bool:
+        """Whether large parts go by descriptor."""
+        return self._passing is not None and self._max_message >= PASSING_FROM
+
+    @property
+    def shares_memory(self) -> bool:
+        """Whether the other end may look at the very memory that this program uses."""
+        return self._passing is not None and self._passing.trusted and self.passes_memory
+
+    def weigh(self, parts: Parts) -> tuple[int, int]:
+        """Of these parts, the bytes that count against `max_message`, and those that sending will copy."""
+        if self._passing is None or not self.passes_memory:
+            size = sum(map(_size, parts))
+            return size, size
+        return self._passing.weigh(parts)
+
+    def send_batch(self, number: int, descriptors: list[int], *, timeout: float | None) -> None:
+        """Send nothing but descriptors, which are closed, with a number by which `receive_batch` finds them. The
+        message that they belong to goes another way (ring_connection.py). Like `send` otherwise."""
+        self._sending = True
+        rest = Outgoing([number.to_bytes(BATCH_BYTES, "little")], descriptors, head=False)
+        try:
+            self._check_open()
+            if self._kept is not None and not self._flush(timeout):
+                raise self._too_slow(timeout)
+            self._finish(rest, timeout)
+        except BaseException as error:
+            if self._kept is not rest:
+                rest.close()
+            if isinstance(error, OSError) and not isinstance(error, TincansError):
+                raise self._gone(error, outcome="not_sent") from error
+            raise
+        finally:
+            self._sending = False
+            if self._closed:
+                self._dispose()
+
+    def receive_batch(self, number: int, wanted: Sequence[Passed]) -> list[memoryview]:
+        """The memory behind the descriptors of a batch, which was sent before it was announced and so must be here."""
+        self._receiving = True
+        try:
+            self._check_open()
+            if self._passing is None or not self.passes_memory:  # or it is a stranger
+                raise ProtocolError("The other end announces descriptors, which cannot travel here.")
+            return self._passing.receive_batch(self._stream, number, wanted, _DONT_WAIT)
+        except BlockingIOError:
+            raise ProtocolError("The other end announced descriptors beside a message and did not send them.") from None
+        except OSError as error:
+            raise error if isinstance(error, TincansError) else self._gone(error) from error
+        finally:
+            self._receiving = False
+            if self._closed:
+                self._dispose()
 
     def _finish(self, rest: Outgoing, timeout: float | None) -> None:
         """Send the rest of a message. Once it has begun it is kept at the timeout, before that it is refused."""
@@ -449,3 +487,14 @@ class ByteStream:
         return DisconnectedError(
             f"The other end closed the connection or ended{cut}{why}.", url=self._url, outcome=outcome
         )
+
+
+def _size(part: Any) -> int:
+    if isinstance(part, Passed):
+        return 0
+    return part.nbytes if isinstance(part, memoryview) else len(part)
+
+
+def _close_all(descriptors: Sequence[int]) -> None:
+    for descriptor in descriptors:
+        os.close(descriptor)

@@ -15,7 +15,7 @@ from typing import Any, Final
 from tincans.contracts import Connection, Framing, Listener
 from tincans.core.address import Option
 from tincans.errors import TincansError, UnsupportedError
-from tincans.toolkit import unix_socket
+from tincans.toolkit import memory_pool, unix_socket
 from tincans.toolkit.byte_stream import ByteStream
 from tincans.toolkit.ring_rendezvous import Undecided, connect_ring
 
@@ -29,6 +29,7 @@ def connect(
     path: Path, settings: Mapping[str, Any], framing: Framing, *, url: str, timeout: float, insist: bool = False
 ) -> Connection:
     """A connection to the program that listens at `path`. `insist`: UnsupportedError when it cannot use rings."""
+    memory_pool.bound(settings)
     stream, _ = unix_socket.connect(path, url=url, users=settings["users"], timeout=timeout)
     make = _maker(settings, framing, url)
     if framing.name != "frames":
@@ -49,6 +50,7 @@ def connect(
 
 def listen(path: Path, settings: Mapping[str, Any], framing: Framing, *, url: str) -> Listener:
     """Listen at `path`, under its lock, for those whom the option `users` lets in."""
+    memory_pool.bound(settings)
     make = _maker(settings, framing, url)
 
     def admit(stream: socket.socket) -> Connection | None:

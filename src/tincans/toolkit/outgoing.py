@@ -33,7 +33,8 @@ class Sender(Protocol):
 
 
 class Outgoing:
-    """The rest of one message. With descriptors, the first buffer goes alone before the byte that carries them.
+    """The rest of one message. With descriptors, the first buffer goes alone before the byte that carries them, unless
+    there is no `head`.
 
     `begun` says that some of it has left, so that all of it must.
 
@@ -46,12 +47,19 @@ class Outgoing:
 
     __slots__ = ("_at", "_buffers", "_descriptors", "_head_left", "begun")
 
-    def __init__(self, buffers: Sequence[Buffer], descriptors: Sequence[int] = (), *, begun: bool = False) -> None:
+    def __init__(
+        self,
+        buffers: Sequence[Buffer],
+        descriptors: Sequence[int] = (),
+        *,
+        begun: bool = False,
+        head: bool = True,
+    ) -> None:
         self.begun = begun
         self._buffers = [memoryview(buffer) for buffer in buffers if len(buffer)]
         self._at = 0
         self._descriptors = list(descriptors)
-        self._head_left = len(self._buffers[0]) if descriptors else 0
+        self._head_left = len(self._buffers[0]) if descriptors and head else 0
 
     def write(self, stream: Sender) -> bool:
         """One system call; True when nothing is left. BlockingIOError when nothing can leave now."""

@@ -1,40 +1,41 @@
 """A Connection through two rings in shared memory, beside the Unix socket over which they were agreed on.
 
 Rules of this file
-- Ordinary messages go through the ring. A message with a large part goes over the socket, which can pass the part's
-  memory by descriptor; a word in the ring says "the next one is there", so the order is kept.
+- Messages go through the ring. The memory of large parts goes over the socket, by descriptor, before the message that
+  needs it, so it is always here when that is read; both have the same number.
 - The socket is proof of life and credentials; while it is open, the ring is trusted to have an end.
 - Who polls `fileno()` calls `prepare_wait()` first, for a writer rings only for a reader that said it sleeps.
+
+A message with passed parts is, in the ring: an empty part, a table (the batch's number, then for each passed part its
+place among all the parts, its length and its offset, u64 each, little-endian), and the parts that were not passed. A
+message that begins with an empty part itself has such a table as well.
 """
 
 from __future__ import annotations
 
-from time import monotonic
+import itertools
+import struct
+from collections.abc import Sequence
+from typing import Any
 
 from tincans._speed.ring import Ring
 from tincans.contracts import Buffer, Identity, Parts
+from tincans.core.deframing import MAX_PASSED, Passed
 from tincans.errors import ProtocolError, WaitTimeoutError
 from tincans.toolkit.byte_stream import ByteStream
 from tincans.toolkit.fork_guard import abandon_in_child
 
-BESIDE = 1024 * 1024
-"""Bytes: a part of this size or more may travel as memory, so its message goes over the socket."""
-
-NEXT_IS_BESIDE: list[Buffer] = [b""]
-"""The word in the ring. A message of this very form goes over the socket as well."""
-
-BESIDE_TIMEOUT = 30.0
-"""Seconds after its word in which a message beside the ring must be here; it was sent before the word."""
-
-A_LITTLE = 0.001
-"""Seconds that even a receive "at once" waits for an announced message: nothing else tells a poller of its arrival."""
+_ROW = struct.Struct("<3Q")
+_ONE_ROW = struct.Struct("<4Q")
+_NO_ENVELOPE = "The other end sent a message without its envelope, or with a table that is none."
+_WRONG_PLACE = "The other end sent a message whose parts cannot be in the places that it says."
 
 
 class RingConnection:
     """contracts.Connection over a Ring and the stream beside it; both belong to this object from now on.
 
-    `ring`, `owes_word`, `beside_by` and `announced` are for who uses the ring directly (pump/quick.py): not for sending
-    while a word is owed, not for receiving while a message beside the ring is awaited.
+    `ring`, `owes_word` and `whole` are for who uses the ring directly (pump/quick.py): not for sending while a
+    message is owed; and what the ring gives as several parts, or as an empty one, is made `whole` first.
     """
 
     sends_whole = True
@@ -45,10 +46,12 @@ class RingConnection:
         self._stream = stream
         self._ring_receive = ring.receive
         self._ring_send = ring.send
-        self._ring_prepare_wait = ring.prepare_wait
+        self._numbers = itertools.count(1)
         self.pending = ring.pending
-        self.owes_word = False  # a message has left beside the ring, and the ring had no room to say so
-        self.beside_by: float | None = None  # when a message that was announced must be here (monotonic)
+        self.prepare_wait = ring.prepare_wait
+        self.weigh = stream.weigh
+        self.owes_word = False  # its memory has left, and the ring had no room for the message itself
+        self._owed: Parts = ()
         self.max_message = max_message
         abandon_in_child(self)
 
@@ -61,53 +64,61 @@ class RingConnection:
     def max_message(self, size: int) -> None:
         self.ring.max_message = self._stream.max_message = size
 
+    @property
+    def shares_memory(self) -> bool:
+        """See ByteStream."""
+        return self._stream.shares_memory
+
     def send(self, parts: Parts, *, timeout: float | None) -> None:
         """See contracts.Connection."""
-        if self.owes_word and not self._say_word(timeout):
+        if self.owes_word and not self._send_owed(timeout):
             raise _no_room()
-        if (len(parts) > 1 or not parts[0]) and _goes_beside(parts):
-            self._stream.send(parts, timeout=timeout)
-            self._say_word(timeout)  # now or before anything else: the message has left
-        elif not self._ring_send(parts, timeout):
-            raise _no_room()
+        begun = False
+        if len(parts) > 1 or not parts[0]:
+            parts, begun = self._beside(parts, timeout)
+        if not self._ring_send(parts, timeout):
+            if not begun:
+                raise _no_room()
+            self._owed = [bytes(part) for part in parts]  # now or before anything else: its memory has left
+            self.owes_word = True
 
-    def _say_word(self, timeout: float | None) -> bool:
-        self.owes_word = not self._ring_send(NEXT_IS_BESIDE, timeout)
+    def _beside(self, parts: Parts, timeout: float | None) -> tuple[Parts, bool]:
+        """The message for the ring, and whether the memory of its large parts has left."""
+        mixed, descriptors = self._stream.passed(parts)
+        if not descriptors:
+            return (parts if parts[0] else [b"", _table(0, []), *parts]), False
+        number = next(self._numbers)
+        self._stream.send_batch(number, descriptors, timeout=timeout)
+        return [b"", _table(number, mixed), *(part for part in mixed if not isinstance(part, Passed))], True
+
+    def _send_owed(self, timeout: float | None) -> bool:
+        if self._ring_send(self._owed, timeout):
+            self._owed, self.owes_word = (), False
         return not self.owes_word
 
     def flush(self, *, timeout: float | None) -> bool:
         """See contracts.Connection."""
-        if self.owes_word and not self._say_word(timeout):
+        if self.owes_word and not self._send_owed(timeout):
             return False
-        return self.ring.flush(timeout) and self._stream.flush(timeout=timeout)
+        return self.ring.flush(timeout)
 
     def receive(self, *, timeout: float | None) -> list[Buffer] | None:
-        """See contracts.Connection. The time counts anew from the word that announces a message beside the ring."""
-        if self.beside_by is not None:
-            return self._receive_beside(timeout)
+        """See contracts.Connection."""
         parts: list[Buffer] | None = self._ring_receive(timeout)  # type: ignore[assignment]
-        if parts is not None and not parts[0] and len(parts) == 1:
-            self.announced()
-            return self._receive_beside(timeout)
-        return parts
+        return parts if parts is None or parts[0] else self.whole(parts)
 
-    def announced(self) -> None:
-        """The ring had the word for a message beside it: that one is next."""
-        self.beside_by = monotonic() + BESIDE_TIMEOUT
-
-    def _receive_beside(self, timeout: float | None) -> list[Buffer] | None:
-        assert self.beside_by is not None
-        left = max(0.0, self.beside_by - monotonic())
-        parts = self._stream.receive(timeout=left if timeout is None else min(left, max(timeout, A_LITTLE)))
-        if parts is not None:
-            self.beside_by = None
-        elif monotonic() > self.beside_by:
-            raise ProtocolError("The other end announced a message beside the ring and did not send it.")
-        return parts
-
-    def prepare_wait(self) -> bool:
-        """See contracts.Connection. The ring's descriptor does not tell of what comes beside it."""
-        return self.beside_by is not None or self._ring_prepare_wait()
+    def whole(self, parts: list[Any]) -> list[Buffer]:
+        """What the ring had, as the message that it was: its passed parts in their places."""
+        if parts[0]:
+            return parts
+        number, rows = _read_table(parts)
+        message: list[Buffer] = parts[2:]
+        if rows:
+            wanted = [Passed(length, offset) for _place, length, offset in rows]
+            views = self._stream.receive_batch(number, wanted)
+            for (place, _length, _offset), view in zip(rows, views, strict=True):
+                message.insert(place, view)
+        return message
 
     def close(self) -> None:
         """See contracts.Connection."""
@@ -128,5 +139,24 @@ def _no_room() -> WaitTimeoutError:
     return WaitTimeoutError("The other end took nothing within the timeout. It may be busy or stopped.")
 
 
-def _goes_beside(parts: Parts) -> bool:
-    return not parts[0] or any(memoryview(part).nbytes >= BESIDE for part in parts[1:])
+def _table(number: int, parts: Sequence[Any]) -> bytes:
+    passed = [(place, part) for place, part in enumerate(parts) if isinstance(part, Passed)]
+    return number.to_bytes(8, "little") + b"".join(_ROW.pack(place, part.length, part.offset) for place, part in passed)
+
+
+def _read_table(parts: list[Any]) -> tuple[int, list[tuple[int, int, int]]]:
+    """The number, and (place, length, offset) of each passed part, in order. ProtocolError for anything else."""
+    table = parts[1] if len(parts) > 2 else b""
+    if len(table) == _ONE_ROW.size:
+        number, *row = _ONE_ROW.unpack(table)
+        if not 0 < row[0] < len(parts) - 1:
+            raise ProtocolError(_WRONG_PLACE)
+        return number, [(row[0], row[1], row[2])]
+    count, rest = divmod(len(table) - 8, _ROW.size)
+    if not 0 <= count <= MAX_PASSED or rest:
+        raise ProtocolError(_NO_ENVELOPE)
+    rows = list(_ROW.iter_unpack(table[8:]))
+    places = [place for place, _length, _offset in rows]
+    if places != sorted(set(places)) or (places and not 0 < places[0] <= places[-1] < len(parts) - 2 + count):
+        raise ProtocolError(_WRONG_PLACE)
+    return int.from_bytes(table[:8], "little"), rows

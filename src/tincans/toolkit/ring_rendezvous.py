@@ -78,6 +78,7 @@ class Undecided:
         self._stream = make(stream)
         self.decided: Connection | None = None
         self.identity = self._stream.identity
+        self.weigh = self._stream.weigh
 
     @property
     def max_message(self) -> int:
@@ -88,12 +89,20 @@ class Undecided:
     def max_message(self, size: int) -> None:
         (self.decided or self._stream).max_message = size
 
+    @property
+    def shares_memory(self) -> bool:
+        """See ByteStream."""
+        return self._stream.shares_memory
+
     def receive(self, *, timeout: float | None) -> list[Buffer] | None:
         """See contracts.Connection."""
-        if not self._first_byte(timeout):
-            return None
-        self._decide()
-        return self.receive(timeout=timeout)
+        if self.decided is None:
+            if not self._first_byte(timeout):
+                return None
+            self._decide()
+        connection: Any = self.decided  # whoever took hold of this method before the first byte comes here again
+        parts: list[Buffer] | None = connection.receive(timeout=timeout)
+        return parts
 
     def _first_byte(self, timeout: float | None) -> bool:
         try:

@@ -20,7 +20,7 @@ from typing import Any, Final
 from tincans.contracts import Framing, Identity
 from tincans.core.address import Option
 from tincans.errors import AddressError, DeniedError, NameInUseError, TincansError, UnreachableError
-from tincans.toolkit import name_lock, socket_platform
+from tincans.toolkit import memory_pool, name_lock, socket_platform
 from tincans.toolkit.byte_stream import MAX_MESSAGE, ByteStream
 from tincans.toolkit.descriptor_passing import passing_for
 from tincans.toolkit.private_file import refused
@@ -36,6 +36,7 @@ OPTIONS: Final = {
         str, "same", "who may be at the other end: the same user and root, or any", choices=("same", "any")
     ),
     "descriptors": Option(bool, True, "pass buffers of 1 MiB and more as shared memory"),
+    "pool": Option(int, 0, "most bytes of shared memory that this program takes for such buffers; 0: a quarter of all"),
 }
 
 
@@ -58,12 +59,15 @@ def connect_stream(
     path: Path, settings: Mapping[str, Any], framing: Framing, *, url: str, timeout: float
 ) -> ByteStream:
     """A connection to the program that listens at `path`; `settings` are the typed OPTIONS."""
+    memory_pool.bound(settings)
     stream, identity = connect(path, url=url, users=settings["users"], timeout=timeout)
     return byte_stream(stream, identity, settings, framing, url)
 
 
 def listen_streams(path: Path, settings: Mapping[str, Any], framing: Framing, *, url: str) -> SocketListener:
     """Listen at `path`, under its lock, for those whom the option `users` lets in."""
+
+    memory_pool.bound(settings)
 
     def admit(stream: socket.socket) -> ByteStream | None:
         identity = identity_of(stream)

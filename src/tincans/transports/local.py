@@ -1,7 +1,7 @@
 """The best method there is between programs of one machine, by a bare name: `alice`, which is `local:alice`.
 
 URL: a bare name, or `local:NAME`.
-Options: `max_message`, `users`, `descriptors`, as for unix; `spin`, as for shm.
+Options: `max_message`, `users`, `descriptors`, `pool`, as for unix; `spin`, as for shm.
 Delivery: whole messages in order; a call is answered, fails, or its outcome is reported unknown.
 Leaves behind: after kill -9 a socket file and a lock file, which block nobody and are reused by the next server.
 Limits: one machine and one user; a name of at most 100 letters, digits, '_', '-', '.'.
@@ -21,7 +21,8 @@ from tincans.toolkit.runtime_directory import path_of
 
 FACTS = Facts(
     summary="The best there is between programs of one machine, found by name",
-    share=Yes("native", "1 MiB and more as sealed shared memory, passed by descriptor"),
+    share=Yes("native", "1 MiB and more as sealed shared memory, passed by descriptor, mapped by the receiver"),
+    one_memory=True,
     untested=("macos",),
     leaves_behind="after kill -9 a socket file and a lock file, which block nobody and are reused by the next server",
 )

@@ -1,8 +1,8 @@
 """Shared memory: two rings between two programs of one machine, agreed on over a Unix socket.
 
 URL: `shm:NAME`
-Options: `max_message`, `users`, `descriptors`, as for unix; `spin` (microseconds that a receiver looks before it
-sleeps).
+Options: `max_message`, `users`, `descriptors`, `pool`, as for unix; `spin` (microseconds that a receiver looks before
+it sleeps).
 Delivery: whole messages in order; a call is answered, fails, or its outcome is reported unknown.
 Leaves behind: after kill -9 a socket file and a lock file, which block nobody and are reused by the next server.
 Limits: one machine and one user; a name of at most 100 letters, digits, '_', '-', '.'; the C core must have been built.
@@ -23,7 +23,8 @@ from tincans.toolkit.runtime_directory import path_of
 
 FACTS = Facts(
     summary="shared memory: the fastest between two programs of one machine",
-    share=Yes("native", "1 MiB and more as sealed shared memory, passed by descriptor"),
+    share=Yes("native", "1 MiB and more as sealed shared memory, passed by descriptor, mapped by the receiver"),
+    one_memory=True,
     untested=(),
     leaves_behind="after kill -9 a socket file and a lock file, which block nobody and are reused by the next server",
     library="the C core of this package",

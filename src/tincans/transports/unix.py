@@ -2,9 +2,11 @@
 
 URL: `unix:alice` for programs of one user, `unix:/run/app/alice.sock` (also `unix:///run/...`) for a path of your own.
 Options: `max_message` bytes (default 1 GiB), `users` same (default; the same user, and root) or any (everybody whom the
-    path's permissions let in), `descriptors` yes (default) or no (large buffers then go through the socket too).
+    path's permissions let in), `descriptors` yes (default) or no (large buffers then go through the socket too), `pool`
+    bytes of shared memory that this program takes at most, all its connections together (default: a quarter of all).
 Delivery: whole messages in order; a call is answered, fails, or its outcome is reported unknown. Buffers of 1 MiB and
-    more go as sealed shared memory by descriptor where the system has it; nothing is copied at the receiver.
+    more go as sealed shared memory by descriptor where the system has it; nothing is copied at the receiver, and they
+    do not count against `max_message`.
 Leaves behind: after kill -9 a socket file and a lock file, which block nobody; the next server that starts by any
     name removes them.
 Limits: one machine; a path of at most 107 bytes; 1024 buffers beside a message.
@@ -24,7 +26,8 @@ from tincans.toolkit.runtime_directory import path_of
 
 FACTS = Facts(
     summary="Unix sockets: between programs of one machine, found by a name or a path",
-    share=Yes("native", "1 MiB and more as sealed shared memory, passed by descriptor"),
+    share=Yes("native", "1 MiB and more as sealed shared memory, passed by descriptor, mapped by the receiver"),
+    one_memory=True,
     untested=("macos",),
     leaves_behind="after kill -9 a socket file and a lock file, which block nobody and are reused by the next server",
 )

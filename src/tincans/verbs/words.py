@@ -58,6 +58,15 @@ class Words:
                 operation=verb,
             )
 
+    def need_one_memory(self) -> None:
+        """UnsupportedError where an array cannot be the same memory in both programs."""
+        if not self._facts.one_memory:
+            raise UnsupportedError(
+                f"{self._url} cannot share memory for writing: what it moves is copied. Use a bare name, shm or unix.",
+                url=self._url,
+                operation="share",
+            )
+
     def topics(self) -> Topics:
         self.need("publish")
         assert self._board.topics is not None

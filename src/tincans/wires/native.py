@@ -8,7 +8,7 @@ Rules of this file
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from types import NoneType
 from typing import Any, Final
@@ -19,9 +19,10 @@ from msgspec.msgpack import Decoder, Encoder, Ext
 
 from tincans.contracts import Buffer, Parts, Reader, References
 from tincans.core.annotations import accept, converter, readable
+from tincans.core.carried import Carried
 from tincans.core.envelope import to_parts
 from tincans.core.framing import Frames
-from tincans.core.kinds import BY_TYPE, REBUILDERS, handler
+from tincans.core.kinds import BY_TYPE, LOOKERS, REBUILDERS, handler
 from tincans.core.messages import (
     Cancel,
     Credit,
@@ -45,6 +46,7 @@ from tincans.facts import Facts
 FACTS = Facts(
     "msgpack with extension types: every value, functions and streams, large buffers without a copy",
     reach="network",
+    one_memory=True,
 )
 
 _encode = Encoder().encode
@@ -143,6 +145,21 @@ class NativeWire:
         except Exception as error:
             raise ProtocolError(f"The other end sent what is no message of the native wire: {error}") from None
 
+    def carried(self, body: Raw, buffers: Sequence[Buffer]) -> Carried:
+        """A body to be passed on as it is, to several, when it was found to be one. ValidationError otherwise."""
+        up = Rebuilding(LOOKERS, buffers, None)
+        try:
+            _rebuilt(body, up)
+        except (msgspec.ValidationError, TincansError):
+            raise
+        except Exception as error:
+            raise msgspec.ValidationError(f"The value cannot be read: {error or type(error).__name__}") from error
+        return Carried(body, buffers, FORM, lambda: _read_rich(body, buffers, None, None), gaps=up.met_gaps)
+
+    def split(self, body: Raw) -> list[Raw]:
+        """The arguments of a request, each by itself."""
+        return _split(body)
+
     def reader(self, type: Any, references: References | None = None) -> Reader:
         """A function that reads a body as `type`; Any as it is. It raises msgspec.ValidationError with the path."""
         plain, convert = _reading(type)
@@ -230,6 +247,9 @@ class _Extension:
         value = up.rebuild(code, msgspec.msgpack.decode(data, ext_hook=self))
         up.depth -= 1
         return value
+
+
+_split: Callable[[Any], list[Raw]] = Decoder(list[Raw]).decode
 
 
 def _rebuilt(body: Any, up: Rebuilding) -> Any:
