@@ -1,0 +1,324 @@
+"""A connection through Redis: two boxes of letters (lists), and who is there as Redis itself knows it.
+
+Rules of this file
+- A letter is one whole message, pushed onto the other's box by one command. A reader has WINDOW requests for letters
+  standing at Redis, which answers each as soon as there is a letter: receiving is one system call, and can be polled.
+- Two lines: letters come on one, for Redis answers nothing else on a line that waits; they leave on the other.
+- A connection listens to a channel of its own. When nobody listens to the other's any more, the other is gone;
+  redis_presence.py looks, for all connections of a program.
+- Every box has a time to live, which whoever is there prolongs; so nothing stays when both are killed.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from time import monotonic
+from typing import Any, Literal, cast
+
+from tincans.contracts import Buffer, Framing, Parts
+from tincans.errors import DisconnectedError, ProtocolError, TincansError, WaitTimeoutError
+from tincans.toolkit.redis_line import Place, dial
+from tincans.toolkit.resp import Replies, command
+
+LARGEST = 500 * 1024**2
+"""Bytes: Redis takes at most 512 MiB in one piece (proto-max-bulk-len)."""
+
+LIVES_MS = 300_000
+"""Milliseconds that a box stays when neither end is there any more."""
+
+WINDOW = 64
+FULL_LETTERS, FULL_BYTES = 1000, 4 * 1024**2
+"""So much may be pushed before the sender makes sure that the box is empty again."""
+
+DRAIN_EVERY = 16
+_MOST_WAIT = 1.0
+_WAIT_FOR_ROOM = 0.002
+GOODBYE = b""
+WELCOME = b"\x01"
+
+
+class AsItIs(list[Buffer]):
+    """A command of our own, in place of a message."""
+
+
+class Letters:
+    """The framing of the line that letters leave on: a message is a command that pushes it."""
+
+    def __init__(self, box: str, inner: Framing) -> None:
+        self.name = inner.name
+        self._inner = inner
+        self._lines = inner.name == "lines"
+        self._head = command("RPUSH", box, "")[: -len(b"$0\r\n\r\n")]
+        self._tail = b"\r\n" + command("PEXPIRE", box, LIVES_MS)
+        if hasattr(inner, "frame"):
+            self._inner_frame: Callable[[bytes], bytes] = inner.frame
+            self.frame = self._frame
+
+    def _frame(self, envelope: bytes) -> bytes:
+        letter = self._inner_frame(envelope)
+        return b"%b$%d\r\n%b%b" % (self._head, len(letter), letter, self._tail)
+
+    def letter(self, letter: bytes) -> AsItIs:
+        """A letter as it is."""
+        return AsItIs([memoryview(b"%b$%d\r\n%b%b" % (self._head, len(letter), letter, self._tail))])
+
+    def encode(self, parts: Parts) -> list[Buffer]:
+        if isinstance(parts, AsItIs):
+            return parts
+        buffers = self._inner.encode(parts)
+        if self._lines:
+            buffers = [b"".join(buffers)[:-1]]
+        size = sum(len(buffer) for buffer in buffers)
+        return [b"%b$%d\r\n" % (self._head, size), *buffers, self._tail]
+
+    def decoder(self, max_message: int) -> Receipts:
+        return Receipts(max_message)
+
+
+class Receipts(Replies):
+    """What comes back on the line that letters leave on: numbers, counted and not handed out, but for one `wanted`."""
+
+    def __init__(self, max_message: int) -> None:
+        super().__init__(max_message)
+        self.count = 0
+        self.wanted = 0
+
+    def next(self) -> list[Any] | None:
+        while (reply := super().next()) is not None:
+            self.count += 1
+            if self.count == self.wanted:
+                return reply
+        return None
+
+
+class Requests:
+    """The framing of the line that letters come on: what is sent is sent as it is."""
+
+    name = "frames"
+
+    def frame(self, envelope: bytes) -> bytes:
+        return envelope
+
+    def encode(self, parts: Parts) -> list[Buffer]:
+        return list(parts)
+
+    def decoder(self, max_message: int) -> Arrivals:
+        return Arrivals(max_message)
+
+
+class Arrivals(Replies):
+    """Answers to requests for a letter: [box, letter]."""
+
+    prefix = b"\xff"
+
+    def take(self, data: bytes) -> list[Any] | None:
+        """Quicker for exactly one small letter out of the box that `prefix` names."""
+        prefix = self.prefix
+        if data.startswith(prefix) and self.idle:
+            end = data.find(b"\r\n", len(prefix))
+            if end > 0 and len(data) == end + 4 + int(data[len(prefix) : end]):
+                return [b"", data[end + 2 : -2]]
+        return super().take(data)
+
+
+class RedisConnection:
+    """contracts.Connection over two boxes: letters come from `mine` and go to `other`."""
+
+    sends_apart = True
+    """It cannot be polled for room to send: what is sent leaves on another line."""
+
+    def __init__(self, place: Place, framing: Framing, mine: str, other: str, *, timeout: float) -> None:
+        self.place, self.mine, self.other = place, mine, other
+        self.on_close: Callable[[], object] = _nothing
+        self.closed = False
+        self._reader = framing.decoder(LARGEST)
+        self._lines = framing.name == "lines"
+        self._over = self._sending = False
+        self._asked = self._letters_out = self._bytes_out = 0
+        self._draining = threading.Lock()
+        most: int = place.settings["max_message"]
+        self._most = most
+        self._letters, requests = Letters(other, framing), Requests()
+        self._out = dial(place, self._letters, presence=mine, max_message=most, timeout=timeout)
+        try:
+            self._in = dial(place, requests, max_message=most, timeout=timeout)
+        except BaseException:
+            self._out.close()
+            raise
+        self._receipts = cast(Receipts, self._out.reader)
+        cast(Arrivals, self._in.reader).prefix = b"*2\r\n$%d\r\n%b\r\n$" % (len(mine), mine.encode())
+        self._request = command("BLPOP", mine, 0)
+        self.identity = self._out.identity
+        self._requests = 0
+        self._request_letters(WINDOW)
+
+    def _request_letters(self, count: int) -> None:
+        self._requests += count
+        self._in.send([self._request * count], timeout=self.place.timeout)
+
+    @property
+    def max_message(self) -> int:
+        """The largest message in bytes, both ways."""
+        return self._most
+
+    @max_message.setter
+    def max_message(self, size: int) -> None:
+        self._most = self._in.max_message = self._out.max_message = self._reader.max_message = size
+
+    # -- sending -------------------------------------------------------------------------------------------
+
+    def send(self, parts: Parts, *, timeout: float | None) -> None:
+        """See contracts.Connection. Waits while more stands in the other's box than it can keep up with."""
+        self._sending = True
+        try:
+            self._make_room(timeout)
+            self._out.send(parts, timeout=timeout)
+            self._count(1, len(parts[0]) if len(parts) == 1 else sum(memoryview(part).nbytes for part in parts))
+        finally:
+            self._sending = False
+
+    def send_many(self, messages: Sequence[Parts], *, timeout: float | None) -> None:
+        """Several short messages in one go."""
+        self._sending = True
+        try:
+            self._make_room(timeout)
+            self._out.send_many(messages, timeout=timeout)
+            self._count(len(messages), sum(len(parts[0]) for parts in messages))
+        finally:
+            self._sending = False
+
+    def flush(self, *, timeout: float | None) -> bool:
+        """See contracts.Connection."""
+        return self._out.flush(timeout=timeout)
+
+    def put(self, letter: bytes, *, timeout: float | None) -> None:
+        """Push a letter that is no message."""
+        self._out.send(self._letters.letter(letter), timeout=timeout)
+        self._count(1, len(letter))
+
+    def _count(self, letters: int, size: int) -> None:
+        self._asked += 2 * letters
+        self._letters_out += letters
+        self._bytes_out += size
+
+    def _make_room(self, timeout: float | None) -> None:
+        if self._over:
+            raise self._gone("not_sent")
+        if self._letters_out < FULL_LETTERS and self._bytes_out < FULL_BYTES:
+            if self._letters_out % DRAIN_EVERY == DRAIN_EVERY - 1:
+                self.drain()
+            return
+        deadline = None if timeout is None else monotonic() + timeout
+        while self._count_waiting(deadline):
+            if self._over:
+                raise self._gone("not_sent")
+        self._letters_out = self._bytes_out = 0
+
+    def _count_waiting(self, deadline: float | None) -> int:
+        """How many letters stand in the other's box. WaitTimeoutError when that is not known in time, or not none."""
+        receipts = self._receipts
+        with self._draining:
+            if not receipts.wanted:
+                self._out.send(AsItIs([memoryview(command("LLEN", self.other))]), timeout=0)
+                self._asked += 1
+                receipts.wanted = self._asked
+            left = _MOST_WAIT if deadline is None else max(0.0, deadline - monotonic())
+            reply = self._reply(min(left, _MOST_WAIT))
+        late = deadline is not None and monotonic() >= deadline
+        if reply is not None:
+            receipts.wanted = 0
+            if reply[0] and not late:
+                threading.Event().wait(_WAIT_FOR_ROOM)
+        if late and (reply is None or reply[0]):
+            raise WaitTimeoutError("The other end takes nothing out of its box. This was not sent; it may be busy.")
+        return 1 if reply is None else int(reply[0])
+
+    def drain(self) -> None:
+        """Take in what Redis said about letters that were sent: DisconnectedError when it refused one."""
+        if self._draining.acquire(False):
+            try:
+                if not self._receipts.wanted:
+                    self._reply(0)
+            finally:
+                self._draining.release()
+
+    def _reply(self, timeout: float) -> list[int] | None:
+        try:
+            return cast("list[int] | None", self._out.receive(timeout=timeout))
+        except (DisconnectedError, ProtocolError):
+            raise
+        except TincansError as error:
+            raise DisconnectedError(f"A message was lost: {error}", outcome="unknown", url=self.place.url) from error
+
+    # -- receiving -----------------------------------------------------------------------------------------
+
+    def receive(self, *, timeout: float | None) -> list[Buffer] | None:
+        """See contracts.Connection."""
+        letter = self.take(timeout=timeout)
+        if letter is None:
+            return None
+        if letter == GOODBYE:
+            self._over = True
+            self._in.end_receiving()
+            raise self._gone()
+        self._reader.feed(letter + b"\n" if self._lines else letter)
+        message = self._reader.next()
+        if message is None:
+            raise ProtocolError("Half a message came through Redis.", url=self.place.url)
+        return message
+
+    def take(self, *, timeout: float | None) -> bytes | None:
+        """The next letter."""
+        reply = self._in.receive(timeout=timeout)
+        if reply is None:
+            return None
+        self._requests -= 1
+        if self._requests <= WINDOW // 2:
+            self._request_letters(WINDOW // 2)
+        return cast(bytes, reply[1])
+
+    def pending(self) -> bool:
+        """See contracts.Connection."""
+        return self._in.pending()
+
+    def fileno(self) -> int | None:
+        """See contracts.Connection."""
+        return self._in.fileno()
+
+    # -- the end -------------------------------------------------------------------------------------------
+
+    def cut(self) -> None:
+        """The other is gone: what it sent before is handed out, then `receive` says so."""
+        self._over = True
+        self._in.end_receiving()
+
+    def _gone(self, outcome: Literal["not_sent"] | None = None) -> DisconnectedError:
+        return DisconnectedError(
+            "The program at the other end has ended, or closed the connection.", outcome=outcome, url=self.place.url
+        )
+
+    def close(self) -> None:
+        """See contracts.Connection."""
+        if self.closed:
+            return
+        self.closed = True
+        try:
+            if not self._sending and self._out.flush(timeout=0):
+                words = [] if self._over else self._letters.letter(GOODBYE)
+                self._out.send(AsItIs([*words, memoryview(command("DEL", self.mine))]), timeout=0)
+        except TincansError:
+            pass  # the other looks whether we are there
+        self._out.close()
+        self._in.close()
+        self.on_close()
+
+    def abandon(self) -> None:
+        """See contracts.Connection."""
+        self.closed = True
+        self._out.abandon()
+        self._in.abandon()
+
+
+def _nothing() -> None:
+    """Nobody minds."""
