@@ -444,6 +444,11 @@ class ByteStream:
         """What makes messages of the bytes that come."""
         return self._reader
 
+    @property
+    def is_sending(self) -> bool:
+        """Whether somebody is in `send` now."""
+        return self._sending
+
     def end_receiving(self) -> None:
         """Nothing more is expected: `receive` hands out what has come, then raises DisconnectedError. Never blocks."""
         with suppress(OSError):

@@ -28,10 +28,12 @@ LIVES_MS = 300_000
 """Milliseconds that a box stays when neither end is there any more."""
 
 WINDOW = 64
-FULL_LETTERS, FULL_BYTES = 1000, 4 * 1024**2
-"""So much may be pushed before the sender makes sure that the box is empty again."""
+ROOM = 4 * 1024**2
+"""Bytes that may be pushed before the sender makes sure that the box is empty again."""
 
-DRAIN_EVERY = 16
+LETTER = 4096
+"""Bytes that a letter counts for, besides its own."""
+
 _MOST_WAIT = 1.0
 _WAIT_FOR_ROOM = 0.002
 GOODBYE = b""
@@ -133,9 +135,11 @@ class RedisConnection:
         self.on_close: Callable[[], object] = _nothing
         self.closed = False
         self._reader = framing.decoder(LARGEST)
+        self._open: Callable[[bytes], list[Buffer] | None] = getattr(self._reader, "take", self._feed_and_next)
         self._lines = framing.name == "lines"
-        self._over = self._sending = False
-        self._asked = self._letters_out = self._bytes_out = 0
+        self._over = False
+        self._letters_out = self._questions = 0
+        self._room = ROOM
         self._draining = threading.Lock()
         most: int = place.settings["max_message"]
         self._most = most
@@ -146,6 +150,7 @@ class RedisConnection:
         except BaseException:
             self._out.close()
             raise
+        self._send, self._receive = self._out.send, self._in.receive
         self._receipts = cast(Receipts, self._out.reader)
         cast(Arrivals, self._in.reader).prefix = b"*2\r\n$%d\r\n%b\r\n$" % (len(mine), mine.encode())
         self._request = command("BLPOP", mine, 0)
@@ -170,23 +175,19 @@ class RedisConnection:
 
     def send(self, parts: Parts, *, timeout: float | None) -> None:
         """See contracts.Connection. Waits while more stands in the other's box than it can keep up with."""
-        self._sending = True
-        try:
+        if self._room <= 0 or self._over:
             self._make_room(timeout)
-            self._out.send(parts, timeout=timeout)
-            self._count(1, len(parts[0]) if len(parts) == 1 else sum(memoryview(part).nbytes for part in parts))
-        finally:
-            self._sending = False
+        self._send(parts, timeout=timeout)
+        self._letters_out += 1
+        self._room -= LETTER + (len(parts[0]) if len(parts) == 1 else sum(memoryview(part).nbytes for part in parts))
 
     def send_many(self, messages: Sequence[Parts], *, timeout: float | None) -> None:
         """Several short messages in one go."""
-        self._sending = True
-        try:
+        if self._room <= 0 or self._over:
             self._make_room(timeout)
-            self._out.send_many(messages, timeout=timeout)
-            self._count(len(messages), sum(len(parts[0]) for parts in messages))
-        finally:
-            self._sending = False
+        self._out.send_many(messages, timeout=timeout)
+        self._letters_out += len(messages)
+        self._room -= sum(LETTER + len(parts[0]) for parts in messages)
 
     def flush(self, *, timeout: float | None) -> bool:
         """See contracts.Connection."""
@@ -194,26 +195,17 @@ class RedisConnection:
 
     def put(self, letter: bytes, *, timeout: float | None) -> None:
         """Push a letter that is no message."""
-        self._out.send(self._letters.letter(letter), timeout=timeout)
-        self._count(1, len(letter))
-
-    def _count(self, letters: int, size: int) -> None:
-        self._asked += 2 * letters
-        self._letters_out += letters
-        self._bytes_out += size
+        self._send(self._letters.letter(letter), timeout=timeout)
+        self._letters_out += 1
 
     def _make_room(self, timeout: float | None) -> None:
-        if self._over:
-            raise self._gone("not_sent")
-        if self._letters_out < FULL_LETTERS and self._bytes_out < FULL_BYTES:
-            if self._letters_out % DRAIN_EVERY == DRAIN_EVERY - 1:
-                self.drain()
-            return
         deadline = None if timeout is None else monotonic() + timeout
-        while self._count_waiting(deadline):
+        while True:
             if self._over:
                 raise self._gone("not_sent")
-        self._letters_out = self._bytes_out = 0
+            if not self._count_waiting(deadline):
+                break
+        self._room = ROOM
 
     def _count_waiting(self, deadline: float | None) -> int:
         """How many letters stand in the other's box. WaitTimeoutError when that is not known in time, or not none."""
@@ -221,8 +213,8 @@ class RedisConnection:
         with self._draining:
             if not receipts.wanted:
                 self._out.send(AsItIs([memoryview(command("LLEN", self.other))]), timeout=0)
-                self._asked += 1
-                receipts.wanted = self._asked
+                self._questions += 1
+                receipts.wanted = 2 * self._letters_out + self._questions
             left = _MOST_WAIT if deadline is None else max(0.0, deadline - monotonic())
             reply = self._reply(min(left, _MOST_WAIT))
         late = deadline is not None and monotonic() >= deadline
@@ -255,27 +247,32 @@ class RedisConnection:
 
     def receive(self, *, timeout: float | None) -> list[Buffer] | None:
         """See contracts.Connection."""
-        letter = self.take(timeout=timeout)
-        if letter is None:
-            return None
-        if letter == GOODBYE:
-            self._over = True
-            self._in.end_receiving()
-            raise self._gone()
-        self._reader.feed(letter + b"\n" if self._lines else letter)
-        message = self._reader.next()
-        if message is None:
-            raise ProtocolError("Half a message came through Redis.", url=self.place.url)
-        return message
-
-    def take(self, *, timeout: float | None) -> bytes | None:
-        """The next letter."""
-        reply = self._in.receive(timeout=timeout)
+        reply = self._receive(timeout=timeout)
         if reply is None:
             return None
         self._requests -= 1
         if self._requests <= WINDOW // 2:
             self._request_letters(WINDOW // 2)
+        letter = cast(bytes, reply[1])
+        if letter == GOODBYE:
+            self._over = True
+            self._in.end_receiving()
+            raise self._gone()
+        message = self._open(letter + b"\n" if self._lines else letter)
+        if message is None:
+            raise ProtocolError("Half a message came through Redis.", url=self.place.url)
+        return message
+
+    def _feed_and_next(self, letter: bytes) -> list[Buffer] | None:
+        self._reader.feed(letter)
+        return self._reader.next()
+
+    def take(self, *, timeout: float | None) -> bytes | None:
+        """The next letter as it is, while a connection begins."""
+        reply = self._receive(timeout=timeout)
+        if reply is None:
+            return None
+        self._requests -= 1
         return cast(bytes, reply[1])
 
     def pending(self) -> bool:
@@ -304,7 +301,7 @@ class RedisConnection:
             return
         self.closed = True
         try:
-            if not self._sending and self._out.flush(timeout=0):
+            if not self._out.is_sending and self._out.flush(timeout=0):
                 words = [] if self._over else self._letters.letter(GOODBYE)
                 self._out.send(AsItIs([*words, memoryview(command("DEL", self.mine))]), timeout=0)
         except TincansError:
