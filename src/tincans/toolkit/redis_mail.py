@@ -302,13 +302,17 @@ class RedisConnection:
         self.closed = True
         try:
             if not self._out.is_sending and self._out.flush(timeout=0):
-                words = [] if self._over else self._letters.letter(GOODBYE)
-                self._out.send(AsItIs([*words, memoryview(command("DEL", self.mine))]), timeout=0)
+                self._out.send(AsItIs(self._last_words()), timeout=0)
         except TincansError:
             pass  # the other looks whether we are there
         self._out.close()
         self._in.close()
         self.on_close()
+
+    def _last_words(self) -> list[Buffer]:
+        if self._over:
+            return [memoryview(command("DEL", self.mine, self.other))]
+        return [*self._letters.letter(GOODBYE), memoryview(command("DEL", self.mine))]
 
     def abandon(self) -> None:
         """See contracts.Connection."""
