@@ -39,6 +39,14 @@ _WAIT_FOR_ROOM = 0.002
 GOODBYE = b""
 WELCOME = b"\x01"
 
+_LEAVE = """
+if ARGV[1] ~= '' and tonumber(redis.call('PUBSUB', 'NUMSUB', KEYS[1])[2]) > 0 then
+  redis.call('RPUSH', KEYS[1], '')
+  redis.call('PEXPIRE', KEYS[1], ARGV[2])
+else redis.call('DEL', KEYS[1]) end
+redis.call('DEL', KEYS[2])
+"""
+
 
 class AsItIs(list[Buffer]):
     """A command of our own, in place of a message."""
@@ -301,6 +309,7 @@ class RedisConnection:
             return
         self.closed = True
         try:
+            self.drain()  # a socket closed with something unread takes back what it sent last
             if not self._out.is_sending and self._out.flush(timeout=0):
                 self._out.send(AsItIs(self._last_words()), timeout=0)
         except TincansError:
@@ -310,9 +319,10 @@ class RedisConnection:
         self.on_close()
 
     def _last_words(self) -> list[Buffer]:
-        if self._over:
-            return [memoryview(command("DEL", self.mine, self.other))]
-        return [*self._letters.letter(GOODBYE), memoryview(command("DEL", self.mine))]
+        """Nobody listens here any more; a goodbye, if somebody still does there; and nothing is left of the boxes."""
+        words = command("UNSUBSCRIBE", self.mine)
+        words += command("EVAL", _LEAVE, 2, self.other, self.mine, b"" if self._over else b"1", LIVES_MS)
+        return [memoryview(words)]
 
     def abandon(self) -> None:
         """See contracts.Connection."""
