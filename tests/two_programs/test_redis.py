@@ -95,6 +95,34 @@ def test_connections_spread_over_the_serving_programs(stage: Stage) -> None:
 
 
 @both_faces
+def test_a_peer_with_several_connections_is_served_by_several_programs(stage: Stage) -> None:
+    alices = {stage.alice().pid for _ in range(2)}
+    bob = stage.bob()
+    bob.ask("connect", f"{stage.url}?connections=2")
+    assert len({bob.ask("call", "pid") for _ in range(4)}) == 1
+    slow = bob.do("start", "sleep", 3)
+    until(lambda: slow.is_done or bob.ask("call", "links") == 1)
+    served = set()
+    until(lambda: served.add(bob.ask("call", "pid")) or len(served) == 2 or slow.is_done)
+    assert served <= alices
+    orders = [bob.do("start", "pid") for _ in range(40)]
+    assert {order.result() for order in orders} == alices
+
+
+@both_faces
+def test_a_lock_is_still_held_when_redis_has_restarted(server: RedisServer, stage: Stage) -> None:
+    _alice, bob, _pid = stage.pair()
+    other = stage.bob()
+    other.ask("connect", stage.url)
+    assert other.ask("lock", "update")
+    server.kill()
+    server.start()
+    assert bob.ask("lock", "update", 3.0) is False
+    other.ask("unlock", "update")
+    assert bob.ask("lock", "update", 5.0) is True
+
+
+@both_faces
 def test_when_one_of_two_servers_is_killed_the_other_serves_on(stage: Stage) -> None:
     alices = {alice.pid: alice for alice in (stage.alice(), stage.alice())}
     bob = stage.bob()

@@ -3,8 +3,9 @@
 URL: `redis://localhost/0/alice`; without a host localhost, without a port 6379. USER:PASSWORD before the host. Without
     a NAME there are no calls, but the plain names that every other Redis program uses: a topic is a channel, a queue a
     list, a value a string key; `json+redis://localhost/0` and `text+redis://localhost/0` are for those.
-Options: `timeout` seconds for Redis itself (default 5); `max_message` bytes (default and at most 500 MiB); `tls` yes or
-    no (default), `cert`, `cert_key`, `ca` PEM files, `tls_verify` yes (default) or no.
+Options: `timeout` seconds for Redis itself (default 5); `max_message` bytes (default and at most 500 MiB);
+    `connections` that one peer may open to share its calls among the serving programs (default 1); `tls` yes or no
+    (default), `cert`, `cert_key`, `ca` PEM files, `tls_verify` yes (default) or no.
 Delivery: a call is answered, fails, or its outcome is reported unknown. News reach who listens now. A queued job is
     delivered at least once, and counts its deliveries.
 Leaves behind: queues and values, until they are emptied; one number for each lock; after a kill of both ends a box, for
@@ -46,7 +47,11 @@ FACTS = Facts(
     largest_message=LARGEST,
 )
 
-OPTIONS = {"max_message": Option(int, LARGEST, "largest message in bytes"), **redis_line.OPTIONS}
+OPTIONS = {
+    "max_message": Option(int, LARGEST, "largest message in bytes"),
+    "connections": Option(int, 1, "connections that one peer may open, so that several programs work for it"),
+    **redis_line.OPTIONS,
+}
 
 _NO_CALLS = No("without a NAME in the URL it is not said whose functions are meant", "redis")
 
