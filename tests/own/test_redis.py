@@ -7,6 +7,7 @@ Rules of this file
 from __future__ import annotations
 
 import socket
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -23,6 +24,7 @@ from tincans.errors import (
     DeniedError,
     FullError,
     LeaseLostError,
+    MissingLibraryError,
     TincansError,
     UnreachableError,
     VersionError,
@@ -68,6 +70,17 @@ def test_a_redis_that_is_not_there_is_said_to_be_missing(name: str) -> None:
             tincans.connect(url, timeout=0.3)
     with pytest.raises(UnreachableError, match="redis-server"):
         tincans.serve(f"redis://{place}/0/{name}")
+
+
+def test_without_redis_py_the_command_that_brings_it_is_named(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "redis", None)
+    with pytest.raises(MissingLibraryError, match=r"pip install 'tincans\[redis\]'"):
+        tincans.connect(url, timeout=1)
+
+
+def test_too_many_connections_are_refused(url: str) -> None:
+    with pytest.raises(AddressError, match="connections"):
+        tincans.connect(f"{url}?connections=0")
 
 
 def test_a_password_is_needed_and_never_shown(name: str) -> None:

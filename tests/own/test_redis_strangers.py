@@ -110,6 +110,18 @@ def test_what_we_put_can_be_taken_by_redis_cli(stranger: list[str], json: Any, t
         json.queue(name).take(timeout=0)
 
 
+def test_a_job_that_is_no_json_is_told_and_becomes_a_dead_letter(stranger: list[str], json: Any, name: str) -> None:
+    queue = json.queue(name, max_deliveries=2)
+    say(stranger, "RPUSH", name, "{not json", "7")
+    for _ in range(2):
+        with pytest.raises(ProtocolError):
+            queue.take(timeout=5)
+    with queue.take(timeout=5) as job:
+        assert job.value == 7
+    with queue.dead.take(timeout=5) as letter:
+        assert letter.value["value"] == "{not json"
+
+
 def test_a_job_on_lease_cannot_be_taken_by_redis_cli(stranger: list[str], json: Any, name: str) -> None:
     json.queue(name).put(1)
     with json.queue(name).take(timeout=5):

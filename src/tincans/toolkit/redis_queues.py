@@ -18,7 +18,7 @@ from msgspec import Struct
 from tincans.contracts import Delivery, Policy, Wire
 from tincans.core.hub import arguments
 from tincans.core.hub.queue import DEAD
-from tincans.errors import FullError, LeaseLostError, WaitTimeoutError
+from tincans.errors import FullError, LeaseLostError, ProtocolError, WaitTimeoutError
 from tincans.toolkit.redis_client import RedisClient, Script
 
 WAIT = 0.5
@@ -233,12 +233,20 @@ class RedisQueues:
             for start in range(0, len(dead), 3):
                 self._bury(queue, dead[start], dead[start + 1], dead[start + 2])
             if number:
-                receipt = Receipt(number, found)
-                return Delivery(queue, self._wire.unpack(found), deliveries, lease, receipt)
+                return self._delivered(queue, number, found, deliveries, lease)
             left = WAIT if deadline is None else deadline - monotonic()
             if left <= 0:
                 return None
             self._wait(keys[0], min(left, WAIT, self._place.timeout / 2), found)
+
+    def _delivered(self, queue: str, number: int, content: bytes, deliveries: int, lease: float) -> Delivery:
+        delivery = Delivery(queue, None, deliveries, lease, Receipt(number, content))
+        try:
+            delivery.value = self._wire.unpack(content)
+        except ProtocolError:  # a foreign program wrote it: tell each taker, until it is a dead letter
+            self.give_back(delivery, delay=0.0, timeout=None)
+            raise
+        return delivery
 
     def _wait(self, ready: str, seconds: float, due: int) -> None:
         """Until a job stands in the list, for at most `seconds`, and no longer than until something is due."""
@@ -249,7 +257,11 @@ class RedisQueues:
 
     def _bury(self, queue: str, number: int, content: bytes, deliveries: int) -> None:
         reason = f"delivered {deliveries} times and never acknowledged"
-        letter = {"queue": queue, "value": self._wire.unpack(content), "deliveries": deliveries, "reason": reason}
+        try:
+            value = self._wire.unpack(content)
+        except ProtocolError:
+            value = content.decode(errors="replace")
+        letter = {"queue": queue, "value": value, "deliveries": deliveries, "reason": reason}
         keys = [*self._keys(queue), self._list(queue + DEAD)]
         self._client.run(_BURY, keys, number, deliveries, self._wire.pack(letter), timeout=None)
 
