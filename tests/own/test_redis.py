@@ -6,6 +6,8 @@ Rules of this file
 
 from __future__ import annotations
 
+import os
+import signal
 import socket
 import sys
 import threading
@@ -199,6 +201,25 @@ def test_a_redis_without_memory_refuses_and_nobody_hangs(name: str) -> None:
                 with pytest.raises((TincansError, TimeoutError)):
                     bob.with_options(timeout=4).call.size(bytes(1024 * 1024))
                 assert time.monotonic() - began < 5
+
+
+def test_a_redis_that_stands_still_costs_a_bounded_wait(name: str) -> None:
+    with needed(lambda: redis_server("--appendonly", "no")) as stopped:
+        url = f"redis://{stopped.place}/0/{name}?timeout=0.5"
+        with tincans.serve(url) as alice:
+            alice.expose(lambda a, b: a + b, name="add")
+            with tincans.connect(url) as bob:
+                assert bob.call.add(2, 5) == 7
+                os.kill(stopped.pid, signal.SIGSTOP)
+                began = time.monotonic()
+                with pytest.raises(TimeoutError):
+                    bob.with_options(timeout=0.5).call.add(2, 5)
+                assert time.monotonic() - began < 2
+                with pytest.raises((TimeoutError, UnreachableError)):
+                    bob.state.get("key")
+                assert time.monotonic() - began < 12
+                os.kill(stopped.pid, signal.SIGCONT)
+                assert bob.call.add(2, 5) == 7
 
 
 # -- queues --------------------------------------------------------------------------------------------------------

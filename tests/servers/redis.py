@@ -80,7 +80,10 @@ class RedisServer:
         command = [self._program, *self._port(), "--bind", "127.0.0.1", "--dir", self._directory]
         command += ["--save", "", "--appendonly", "yes", "--appendfsync", "always", "--logfile", "log", *self._more]
         self._watchdog = subprocess.Popen(
-            [sys.executable, str(_WATCHDOG), *command], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            [sys.executable, str(_WATCHDOG), self._directory, *command],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
         )
         assert self._watchdog.stdout is not None
         self.pid = int(self._watchdog.stdout.readline())
@@ -130,12 +133,15 @@ class RedisServer:
 @contextlib.contextmanager
 def redis_server(*more: str, certificates: Path | None = None) -> Iterator[RedisServer]:
     """A server of one's own, to be killed and started again. FileNotFoundError when none is installed."""
-    with tempfile.TemporaryDirectory(prefix="tincans-redis-") as directory:
+    directory = tempfile.mkdtemp(prefix="tincans-redis-")
+    try:
         server = RedisServer(directory, *more, certificates=certificates)
         try:
             yield server
         finally:
             server.stop()
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
 
 
 @contextlib.contextmanager

@@ -11,7 +11,7 @@ Delivery: a call is answered, fails, or its outcome is reported unknown. News re
 Leaves behind: queues and values, until they are emptied; one number for each lock; after a kill of both ends a box, for
     five minutes.
 Limits: programs that can reach the Redis and know its password can all call, and each can read everything. What a
-    foreign program takes out of a list is gone from the queue, without a lease.
+    foreign program takes out of a list is gone from the queue, without a lease. Not for a Redis Cluster.
 """
 
 from __future__ import annotations
