@@ -13,10 +13,10 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
+from certificates import certificates
 from servers.needed import needed
 from servers.redis import RedisServer, redis_server
 
@@ -33,7 +33,7 @@ from tincans.errors import (
     WaitTimeoutError,
 )
 
-CERTIFICATES = Path(__file__).parents[1] / "unit" / "certificates"
+CERTIFICATES = certificates()
 
 
 @pytest.fixture(scope="module")
