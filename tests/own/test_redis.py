@@ -23,6 +23,7 @@ from servers.redis import RedisServer, redis_server
 import tincans
 from tincans.errors import (
     AddressError,
+    ClosedError,
     DeniedError,
     FullError,
     LeaseLostError,
@@ -325,6 +326,40 @@ def test_an_emptied_queue_leaves_nothing_in_redis(server: RedisServer, board: An
     queue.take(timeout=5).done()
     with redis.Redis(port=server.port) as client:
         assert client.keys(f"tincans:{name}:*jobs") == []
+
+
+@pytest.mark.parametrize("wait", ["take", "lock", "watch", "subscribe"])
+def test_closing_wakes_who_waits(url: str, wait: str) -> None:
+    ended: list[BaseException] = []
+    alice = tincans.serve(url)
+    held = tincans.serve(url)
+    assert held.lock("update").acquire(timeout=1)
+    waits = {
+        "take": lambda: alice.queue("jobs").take(),
+        "lock": lambda: alice.lock("update").acquire(),
+        "watch": lambda: watch.receive(),
+        "subscribe": lambda: notes.receive(),
+    }
+    watch, notes = alice.state.watch("key"), alice.subscribe("news")
+
+    waiting = threading.Event()
+
+    def run() -> None:
+        waiting.set()
+        try:
+            waits[wait]()
+        except BaseException as error:
+            ended.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    assert waiting.wait(5)
+    watch.close()
+    notes.close()
+    alice.close()
+    thread.join(5)
+    assert [type(error) for error in ended] == [ClosedError]
+    held.close()
 
 
 # -- topics, values, locks ------------------------------------------------------------------------------------------

@@ -76,6 +76,7 @@ class RedisClient:
                     raise self._cut(error) from error
             except BaseException:
                 connection.disconnect()  # an answer may still come
+                self._check_open()  # closed by another thread, redis-py fails in many ways
                 raise
             finally:
                 self._pool.release(connection)

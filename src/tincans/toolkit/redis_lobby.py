@@ -65,13 +65,7 @@ def connect(place: Place, framing: Framing, *, timeout: float) -> RedisConnectio
         raise
     presence = Presence(client)
     presence.add(connection)
-    forget = connection.on_close
-
-    def over() -> None:
-        forget()
-        client.close()
-
-    connection.on_close = over
+    presence.finish()
     return connection
 
 
@@ -161,6 +155,7 @@ class RedisListener:
         self._closed.set()
         if self._line is not None:
             self._line.close()
+        self._presence.finish()
 
     def fileno(self) -> int | None:
         """See contracts.Listener. None, for the line may be another one after a while."""

@@ -40,7 +40,14 @@ class Presence:
         self._client = client
         self._connections: set[RedisConnection] = set()
         self._changed = threading.Condition()
-        self._running = False
+        self._running = self._finishing = False
+
+    def finish(self) -> None:
+        """No more will be added: the client is closed when the last connection is."""
+        with self._changed:
+            self._finishing = True
+            if not self._connections:
+                self._client.close()
 
     def add(self, connection: RedisConnection) -> None:
         """Look after it from now on."""
@@ -58,6 +65,8 @@ class Presence:
             self._connections.discard(connection)
             if not self._connections:
                 self._changed.notify_all()
+                if self._finishing:
+                    self._client.close()
 
     def is_there(self, box: str) -> bool:
         """Whether the owner of a box is there now."""

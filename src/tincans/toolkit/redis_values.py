@@ -20,6 +20,8 @@ from tincans.toolkit.redis_topics import OURS, Listening
 LOOK = 0.25
 """Seconds between two looks at a plain key, for what other programs change is not told."""
 
+_LONG = 3600.0
+
 # KEYS: the value, the versions. ARGV: the key's name, the channel, "1" for plain keys.
 _NOTE = """
 local function changed(mark)
@@ -134,12 +136,12 @@ class RedisWatch:
             change = self._changed() if self._stale else None
             if change is not None or (deadline is not None and monotonic() >= deadline):
                 return change
-            self._wait(LOOK if deadline is None else max(0.0, deadline - monotonic()))
+            self._wait(_LONG if deadline is None else max(0.0, deadline - monotonic()))
 
     def _wait(self, left: float) -> None:
-        """Until there may be something new, for at most `left` seconds and LOOK."""
+        """Until there may be something new, for at most `left` seconds; for a plain key at most LOOK."""
         try:
-            heard = self._listening.receive(timeout=min(left, LOOK))
+            heard = self._listening.receive(timeout=min(left, LOOK) if self._plain else left)
             while heard is not None and self._listening.receive(timeout=0) is not None:
                 pass  # only the latest counts
         except DisconnectedError:
