@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import Any, Literal
 
-from tincans.contracts import Buffer, Deframer, Framing, Identity, Parts
+from tincans.contracts import Buffer, Framing, Identity, Parts
 from tincans.core.deframing import PASSING_FROM, RECEIVE_AT_MOST, FrameReader, Passed
 from tincans.core.framing import SMALL
 from tincans.errors import ClosedError, DisconnectedError, ProtocolError, TincansError, TooLargeError, WaitTimeoutError
@@ -438,21 +438,6 @@ class ByteStream:
             self._closed = True
             self._shut_down()
         self._dispose()
-
-    @property
-    def reader(self) -> Deframer:
-        """What makes messages of the bytes that come."""
-        return self._reader
-
-    @property
-    def is_sending(self) -> bool:
-        """Whether somebody is in `send` now."""
-        return self._sending
-
-    def end_receiving(self) -> None:
-        """Nothing more is expected: `receive` hands out what has come, then raises DisconnectedError. Never blocks."""
-        with suppress(OSError):
-            self._stream.shutdown(socket.SHUT_RD)
 
     def abandon(self) -> None:
         self._closed = True

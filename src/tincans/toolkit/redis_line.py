@@ -9,6 +9,7 @@ Rules of this file
 
 from __future__ import annotations
 
+import contextlib
 import socket
 from collections.abc import Mapping
 from time import monotonic
@@ -16,7 +17,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from tincans.contracts import Framing, Identity
+from tincans.contracts import Deframer, Framing, Identity
 from tincans.core.address import Address, Option
 from tincans.errors import AddressError, ProtocolError, TincansError, UnreachableError, VersionError
 from tincans.toolkit import socket_platform
@@ -63,6 +64,27 @@ class Place(Struct, frozen=True):
         return f"tincans@{self.database}{self.key(*words)[len('tincans') :]}"
 
 
+class Line(ByteStream):
+    """A stream whose owner may say that nothing more is expected on it."""
+
+    __slots__ = ()
+
+    @property
+    def reader(self) -> Deframer:
+        """What makes messages of the bytes that come."""
+        return self._reader
+
+    @property
+    def is_sending(self) -> bool:
+        """Whether somebody is in `send` now."""
+        return self._sending
+
+    def end_receiving(self) -> None:
+        """`receive` hands out what has come, then raises DisconnectedError. Never blocks."""
+        with contextlib.suppress(OSError):  # it may be gone already
+            self._stream.shutdown(socket.SHUT_RD)
+
+
 def place_of(address: Address, options: Mapping[str, Option]) -> Place:
     """The place in a URL `redis://[USER:PASSWORD@]HOST[:PORT]/DB[/NAME]`; AddressError says what is wrong with it."""
     settings = address.settings(options)
@@ -87,7 +109,7 @@ def place_of(address: Address, options: Mapping[str, Option]) -> Place:
 
 def dial(
     place: Place, framing: Framing, *, presence: str = "", patterns: bool = False, max_message: int, timeout: float
-) -> ByteStream:
+) -> Line:
     """A new line, listening to the channel (or pattern) `presence`.
 
     UnreachableError when Redis is not there, DeniedError, VersionError when it is too old.
@@ -98,7 +120,7 @@ def dial(
         for word in _greet(stream, place, presence, patterns, deadline):
             if isinstance(word, str):
                 raise refusal(word, place.url)
-        return ByteStream(stream, framing, identity=Identity(address=place.url), url=place.url, max_message=max_message)
+        return Line(stream, framing, identity=Identity(address=place.url), url=place.url, max_message=max_message)
     except OSError as error:
         stream.close()
         if isinstance(error, TincansError):

@@ -14,10 +14,9 @@ from time import monotonic
 
 from tincans.contracts import Framing
 from tincans.errors import ClosedError, DeniedError, TincansError, UnreachableError, VersionError
-from tincans.toolkit.byte_stream import ByteStream
 from tincans.toolkit.fork_guard import abandon_in_child
 from tincans.toolkit.redis_client import RedisClient, Script
-from tincans.toolkit.redis_line import Place, dial
+from tincans.toolkit.redis_line import Line, Place, dial
 from tincans.toolkit.redis_mail import WELCOME, RedisConnection, Requests
 from tincans.toolkit.redis_presence import Presence
 from tincans.toolkit.resp import command
@@ -87,10 +86,10 @@ class RedisListener:
         self._presence = Presence(self._client)
         self._closed = threading.Event()
         self._pause = FIRST_PAUSE
-        self._line: ByteStream | None = self._dial()
+        self._line: Line | None = self._dial()
         abandon_in_child(self)
 
-    def _dial(self) -> ByteStream:
+    def _dial(self) -> Line:
         place = self._place
         line = dial(place, Requests(), presence=place.channel("serving"), max_message=1 << 20, timeout=place.timeout)
         line.send([self._request], timeout=place.timeout)

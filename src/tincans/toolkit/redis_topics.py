@@ -17,9 +17,8 @@ from tincans.contracts import Buffer, Note, Parts, Policy, Wire
 from tincans.core.hub.arguments import count, policy
 from tincans.core.hub.topics import matcher
 from tincans.errors import ArgumentError, ClosedError, DisconnectedError, FullError, TincansError, UnreachableError
-from tincans.toolkit.byte_stream import ByteStream
 from tincans.toolkit.redis_client import FIRST_PAUSE, GRACE, LAST_PAUSE, RedisClient
-from tincans.toolkit.redis_line import Place, dial
+from tincans.toolkit.redis_line import Line, Place, dial
 from tincans.toolkit.redis_mail import LARGEST
 from tincans.toolkit.resp import Replies
 
@@ -48,7 +47,7 @@ class Listening:
     def __init__(self, place: Place, channel: str, *, patterns: bool, timeout: float | None) -> None:
         self._place, self._channel, self._patterns = place, channel, patterns
         self._closed = False
-        self._line: ByteStream | None = None
+        self._line: Line | None = None
         self.open(timeout)
 
     def open(self, timeout: float | None) -> bool:
