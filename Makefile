@@ -63,6 +63,7 @@ faults: $(VENV)/installed-test
 	@for method in $(DOORS); do $(BIN)/python tests/faults/strangers.py "$$method" || exit 1; done
 	@$(BIN)/python tests/faults/idle.py
 	@$(BIN)/python tests/faults/crowd.py
+	@$(BIN)/python tests/faults/redis_kills.py $(shell expr $(KILLS) / 4 + 1)
 
 ring:
 	$(MAKE) -C tests/ring all

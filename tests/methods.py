@@ -8,7 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 
-SERVERS: dict[str, Callable[[], AbstractContextManager[str]]] = {}
+from servers.redis import redis
+
+SERVERS: dict[str, Callable[[], AbstractContextManager[str]]] = {"redis": redis}
 """Each starts one server and gives its place, such as "127.0.0.1:6379"; FileNotFoundError names one that is
 not installed, and the command that brings it."""
 
@@ -23,4 +25,9 @@ METHODS = [
     "stdio:{python} -m tincans.conformance.program stdio:",
     "json+unix:{name}",
     "text+unix:{name}",
+    "redis://{redis}/0/{name}",
+    "json+redis://{redis}/1/{name}",
+    "text+redis://{redis}/2/{name}",
+    "json+redis://{redis}/3",
+    "text+redis://{redis}/4",
 ]

@@ -67,7 +67,7 @@ def method_of(url: str) -> Method:
     else:
         transport = find_transport(address.method)
         wire = _wire_for(address, transport)
-        method = Method(address, facts_of(transport, wire), wire, transport)
+        method = Method(address, facts_of(transport, wire, address), wire, transport)
         address.settings(transport.options)
     return method
 
@@ -149,17 +149,20 @@ def methods() -> Mapping[str, Facts]:
     return known | {name: find_protocol(name).facts for name in names(protocols, PROTOCOLS)}
 
 
-def facts_of(transport: Transport, wire: Wire) -> Facts:
-    """What a method can do over a wire: what the method refuses is refused, and what the wire cannot say to a hub."""
-    refused = {verb: wire.facts.verdict(verb) for verb in VERBS if _is_unspeakable(verb, transport, wire)}
-    two_way = transport.facts.two_way and wire.facts.two_way
-    one_memory = transport.facts.one_memory and wire.facts.one_memory
-    return replace(transport.facts, two_way=two_way, one_memory=one_memory, **cast(Any, refused))
+def facts_of(transport: Transport, wire: Wire, address: Address | None = None) -> Facts:
+    """What a method can do over a wire (and at an address, where that makes a difference): what the method refuses is
+    refused, and what the wire cannot say to a hub."""
+    at = getattr(transport, "facts_at", None)
+    facts: Facts = transport.facts if at is None or address is None else at(address)
+    refused = {verb: wire.facts.verdict(verb) for verb in VERBS if _is_unspeakable(verb, facts, wire)}
+    two_way = facts.two_way and wire.facts.two_way
+    one_memory = facts.one_memory and wire.facts.one_memory
+    return replace(facts, two_way=two_way, one_memory=one_memory, **cast(Any, refused))
 
 
-def _is_unspeakable(verb: Verb, transport: Transport, wire: Wire) -> bool:
+def _is_unspeakable(verb: Verb, facts: Facts, wire: Wire) -> bool:
     """A method's own board takes single values, which every wire can write; the rest is messages."""
-    own = transport.facts.verdict(verb)
+    own = facts.verdict(verb)
     by_messages = isinstance(own, Yes) and (own.by == "hub" or verb in ("call", "share"))
     return by_messages and isinstance(wire.facts.verdict(verb), No)
 

@@ -57,7 +57,8 @@ class AsyncLink(Link):
         self.reading.acquire()  # for good: no thread is to receive on this link
         # A descriptor that changes, or that only says what may be received, cannot tell when more may be sent.
         in_memory = hasattr(connection, "prepare_wait")
-        self.outbox = Outbox(self, None if in_memory else self._fd)
+        apart = in_memory or getattr(connection, "sends_apart", False)
+        self.outbox = Outbox(self, None if apart else self._fd)
         self.looks = in_memory and useful_spin(LOOK) > 0
         self._looks = self._misses = self._skips = 0
         self._accepting = not connecting

@@ -16,6 +16,7 @@ from tincans.aio.background import in_thread
 from tincans.aio.board import Board
 from tincans.aio.channel import AsyncChannel
 from tincans.aio.native_board import threaded_board
+from tincans.aio.spread_way import AsyncSpreadWay
 from tincans.contracts import Buffer, Parts
 from tincans.pump import way
 from tincans.pump.calling import Reading
@@ -108,5 +109,7 @@ class ThreadedStream:
 def way_of(method: Method, reading: Reading) -> AsyncWay:
     """The right kind of way; nothing is reached yet."""
     if method.calls and method.transport is not None:
-        return AsyncChannel(method.address, method.transport, method.wire, reading)
+        count = way.strings_of(method)
+        channels = [AsyncChannel(method.address, method.transport, method.wire, reading) for _ in range(count)]
+        return channels[0] if count == 1 else AsyncSpreadWay(channels)
     return ThreadedWay(way.way_of(method, reading))

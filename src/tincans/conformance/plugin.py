@@ -164,6 +164,12 @@ _directories = _Directories()
 _servers = _Servers()
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionfinish() -> None:
+    """Before anybody looks for programs that were left behind."""
+    _servers.close()
+
+
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Nothing of ours runs, or lies about, when the run is over."""
     _servers.close()

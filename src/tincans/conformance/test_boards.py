@@ -11,7 +11,7 @@ import pytest
 from tincans.conformance.needs import needs
 from tincans.conformance.patience import eventually
 from tincans.errors import FullError, LeaseLostError, WaitTimeoutError
-from tincans.facts import Facts
+from tincans.facts import Facts, No
 
 
 @needs("publish")
@@ -53,7 +53,8 @@ def test_a_slow_subscriber_loses_the_oldest_and_is_told_how_many(peer: Any, fact
         for i in range(500):
             peer.publish(name, i)
         peer.publish(name, "end")
-        peer.call.add(1, 1)
+        if not isinstance(facts.call, No):
+            peer.call.add(1, 1)
         got: list[Any] = []
         while not got or got[-1].value != "end":
             got.append(notes.receive(timeout=5))

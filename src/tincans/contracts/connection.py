@@ -50,9 +50,10 @@ class Connection(Protocol):
     A connection may also have `send_many(messages, *, timeout)`: like `send` for each message in order, with as few
     system calls as possible (several short answers then leave in one go); `sends_whole = True`, when a short message
     leaves whole or not at all and without a system call, so that nothing is won by sending several at once;
-    `prepare_wait() -> bool`, called before each wait for its descriptor: True when there is something already; and,
-    where parts can be passed as memory, `weigh(parts) -> (counted, copied)`: the bytes that count against
-    `max_message`, and those that sending will copy, and `shares_memory`: whether an array may go as it lies in memory.
+    `prepare_wait() -> bool`, called before each wait for its descriptor: True when there is something already;
+    `sends_apart = True`, when its descriptor says nothing about room to send; and, where parts can be passed as memory,
+    `weigh(parts) -> (counted, copied)`: the bytes that count against `max_message`, and those that sending will copy,
+    and `shares_memory`: whether an array may go as it lies in memory.
     """
 
     identity: Identity

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
 from tincans.contracts import Board, Buffer, Parts
+from tincans.errors import AddressError
 from tincans.pump.calling import Reading
 from tincans.pump.channel import Channel
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from tincans.finder import Method
 
+MOST_STRINGS = 64
 Args = tuple[Any, ...]
 Kwargs = dict[str, Any]
 
@@ -62,4 +64,19 @@ def way_of(method: Method, reading: Reading) -> Way:
         from tincans.pump.board_way import BoardWay
 
         return BoardWay(method, method.transport)
-    return Channel(method.address, method.transport, method.wire, reading)
+    channels = [Channel(method.address, method.transport, method.wire, reading) for _ in range(strings_of(method))]
+    if len(channels) == 1:
+        return channels[0]
+    from tincans.pump.spread_way import SpreadWay
+
+    return SpreadWay(channels)
+
+
+def strings_of(method: Method) -> int:
+    """How many connections a peer may have at the same time: the option `connections`, where a method has it."""
+    if method.transport is None or "connections" not in method.transport.options:
+        return 1
+    count: int = method.address.settings(method.transport.options)["connections"]
+    if not 1 <= count <= MOST_STRINGS:
+        raise AddressError(f"connections is from 1 to {MOST_STRINGS}, not {count}.", url=str(method.address))
+    return count
