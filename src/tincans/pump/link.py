@@ -55,6 +55,8 @@ class Link(Receiving):
         self.owner = owner
         self.session = Session(connecting=connecting)
         self.identity: Identity = connection.identity
+        self.redelivered: bool = getattr(connection, "redelivered", False)
+        """Whether a serving program took this one's request before, and died before its answer."""
         self.greeted = True
         self.leaving = False
         self.software = ""

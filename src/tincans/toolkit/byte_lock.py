@@ -3,9 +3,9 @@
 Rules of this file
 - Every lock has a descriptor of its own, so that two holders in one program exclude each other too.
 - Programs that are started do not inherit it (close-on-exec), forked ones let go of their copy (fork_guard).
-- Who watches the file (file_watch.py) is told of a close just before the kernel frees the lock. So a lock whose holder's
-  death others wait for stands between two more descriptors of the file: whatever the order in which a dead program's are
-  closed, one of them follows it.
+- Who watches the file (file_watch.py) is told of a close just before the kernel frees the lock. So a lock whose
+  holder's death others wait for stands between two more descriptors of the file: whatever the order in which a dead
+  program's are closed, one of them follows it.
 - Nothing is written: bytes far behind a file's end can be locked as well.
 """
 
@@ -88,5 +88,7 @@ def is_held(descriptor: int, byte: int) -> bool:
 
 def _word(word: int | None) -> int:
     if word is None:
-        raise UnsupportedError("This system has no locks of open file descriptions. Use a method that needs none: unix.")
+        raise UnsupportedError(
+            "This system has no locks of open file descriptions. Use a method that needs none: unix."
+        )
     return word

@@ -4,8 +4,8 @@ Rules of this file
 - What is not ours is never written to: another program's database, a link, another user's file.
 - The layout only grows, by steps; a file of a newer Tincans is refused, an older one is brought up to date.
 - Every error of SQLite leaves as an error that says what to do.
-- The file itself is looked at by descriptors that cannot hold locks (O_PATH): closing any other descriptor of a file ends
-  all locks that SQLite holds on it in this program (sqlite.org/howtocorrupt.html, 2.2).
+- The file itself is looked at by descriptors that cannot hold locks (O_PATH): closing any other descriptor of a file
+  ends all locks that SQLite holds on it in this program (sqlite.org/howtocorrupt.html, 2.2).
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """The bell of programs that share a file: whoever changed something rings, whoever waits is woken; and their locks.
 
 Rules of this file
-- One small file beside the shared one, never removed: 512 slots of 8 bytes. Ringing writes a new number into a slot, which
-  the kernel tells to all who watch. A waiter remembers the slot *before* it looks for what it wants, so no ring is lost.
+- One small file beside the shared one, never removed: 512 slots of 8 bytes. Ringing writes a new number into a slot,
+  which the kernel tells to all who watch. A waiter remembers the slot *before* it looks for what it wants, so no ring
+  is lost.
 - A program that dies between a change and its ring closes the bell by dying, and everybody looks again.
 - Bytes far behind the slots are locks (byte_lock.py): who lives, and who holds what.
 - Of the threads that wait, one polls and tells the others; nobody polls when nobody waits.

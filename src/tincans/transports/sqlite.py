@@ -2,12 +2,12 @@
 
 URL: `sqlite:PATH`, from the present directory or absolute.
 Options: `sync` (full: what was put, set or left is on the disk when it returns, the default; normal: it survives the
-programs, and after a power cut all but the last moments; off: the system decides), `max_message` (bytes, default 256M).
-Delivery: a letter lies in the file until the other program takes it. A call that a serving program took and died with ends
-with DisconnectedError (outcome unknown); one that was left (`wait=False`) is answered so by the next serving program, or
-run again when its function is idempotent. Queue items are there until they are acknowledged.
-Leaves behind: the file, with `-wal` and `-shm` beside it while it is in use, and `PATH.lock`, which must not be removed while
-a program uses it.
+programs, and a power cut but for the last moments; off: the system decides), `max_message` (bytes, default 256M).
+Delivery: a letter lies in the file until the other program takes it. A call that a serving program took and died with
+ends with DisconnectedError (outcome unknown); one that was left (`wait=False`) is answered so by the next serving
+program, or run again when its function is idempotent. Queue items are there until they are acknowledged.
+Leaves behind: the file, `-wal` and `-shm` beside it while it is in use, and `PATH.lock`, which must not be removed
+while a program uses it.
 Limits: this machine, this user, no network file system; one serving program at a time for calls. Several writers take
 turns. Topics keep 10,000 notes for a day, answers are kept for 30 days.
 

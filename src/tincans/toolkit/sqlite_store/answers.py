@@ -2,7 +2,8 @@
 
 Rules of this file
 - A call that was left is durable when `leave` returns, and its answer when the serving program goes on.
-- An answer may be collected again until it is cleaned up: after OLDEST_ANSWER seconds, or behind MOST_ANSWERS newer ones.
+- An answer may be collected again until it is cleaned up: after OLDEST_ANSWER seconds, or behind MOST_ANSWERS newer
+  ones.
 - A call that nobody has answered yet is never dropped; there may be MOST_OPEN of them, then `leave` refuses.
 """
 
@@ -87,5 +88,3 @@ def answer_left(store: Store, ticket: str, letter: bytes) -> None:
         execute(_ANSWER, letter, now, ticket)
         execute(_CLEAN, now - OLDEST_ANSWER, MOST_ANSWERS - 1)
     store.bell.ring(slot_of("ticket", ticket))
-
-

@@ -1,9 +1,10 @@
 """The connecting end: a box of letters in the shared file (contracts.Connection).
 
 Rules of this file
-- A letter is in the file when `send` returns, whether anybody serves or not. Letters to us are taken out when received.
-- We live as long as we hold our box's byte; the server lives as long as it holds its run's byte. A box that one server has
-  taken up belongs to it: when that one dies we are cut, after what it still said.
+- A letter is in the file when `send` returns, whether anybody serves or not. Letters to us are taken out when
+  received.
+- We live as long as we hold our box's byte; the server lives as long as it holds its run's byte. A box that one
+  server has taken up belongs to it: when that one dies we are cut, after what it still said.
 - The descriptor is the bell's watch; what the bell tells about others is looked at (8 bytes) and passed over.
 """
 
@@ -72,9 +73,9 @@ def take_letters(store: Store, box: int, *, down: bool) -> list[Letter]:
 def clear_boxes(store: Store) -> None:
     """Remove the boxes of programs that are gone, once nothing in them is meant for the server."""
     for (box,) in store.quick.change("SELECT id FROM boxes"):
-        if not store.bell.is_held(BOXES + box):
-            if store.quick.change(_FORSAKEN, box, time.time() - OLDEST_LETTER):
-                store.quick.change("DELETE FROM letters WHERE box = ?", box)
+        is_used = store.bell.is_held(BOXES + box)
+        if not is_used and store.quick.change(_FORSAKEN, box, time.time() - OLDEST_LETTER):
+            store.quick.change("DELETE FROM letters WHERE box = ?", box)
 
 
 def box_slot(box: int) -> int:
@@ -276,5 +277,3 @@ class _Use:
         self._connection.leave()
         if closed and kind is not None and issubclass(kind, TincansError | OSError) and kind is not ClosedError:
             raise ClosedError("This connection was closed here.") from error
-
-

@@ -3,8 +3,8 @@
 Rules of this file
 - One program at a time serves a file, and holds the byte SERVING; each run has a number that is never used again, and
   holds its byte as long as it lives.
-- A box is taken up when there are letters in it. One that a run has taken up before belongs to that run's end; only when its
-  owner is gone too is what still lies in it (notifications) taken up again.
+- A box is taken up when there are letters in it. One that a run has taken up before belongs to that run's end; only
+  when its owner is gone too is what still lies in it (notifications) taken up again.
 - The listener looks for all of its connections at once and rings the one that has letters.
 """
 
@@ -120,7 +120,12 @@ class StoreListener:
                 continue  # its owner will be told that the run which took it up is over
             self._store.quick.change(_ADOPT, self._run, box)
             self._boxes[box] = made = ServedBox(
-                self._store, box, self._framing, self.address, self._max_message, partial(self._forget, self._boxes, box)
+                self._store,
+                box,
+                self._framing,
+                self.address,
+                self._max_message,
+                partial(self._forget, self._boxes, box),
             )
             if not self._bell.is_held(BOXES + box):
                 made.owner_gone()
@@ -130,7 +135,13 @@ class StoreListener:
         for ticket, run in unanswered(self._store, LEFT_AT_ONCE):
             if ticket not in self._left and len(self._left) < LEFT_AT_ONCE:
                 self._left[ticket] = made = LeftCall(
-                    self._store, ticket, self._run, run, self._framing, self.address, partial(self._forget, self._left, ticket)
+                    self._store,
+                    ticket,
+                    self._run,
+                    run,
+                    self._framing,
+                    self.address,
+                    partial(self._forget, self._left, ticket),
                 )
                 self._new.append(made)
 

@@ -23,8 +23,8 @@ def letter_of(parts: Parts, framing: Framing, limit: int = LARGEST) -> bytes:
     total = sum(memoryview(part).nbytes for part in parts)
     if total > limit:
         raise TooLargeError(
-            f"A message of {total:,} bytes was not sent; the limit is {limit:,}. Send it in pieces, or pass the name of a"
-            " file."
+            f"A message of {total:,} bytes was not sent; the limit is {limit:,}. Send it in pieces, or pass"
+            " the name of a file."
         )
     return b"".join(framing.encode(parts))
 

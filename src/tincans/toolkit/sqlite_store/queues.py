@@ -2,9 +2,10 @@
 
 Rules of this file
 - `put`, `take`, `acknowledge` and `give_back` return when what they did is committed.
-- A lease ends with its time, and at once when the program that has it dies or closes: each board that takes has a number
-  (its owner), whose byte of the bell it holds. A lease is owner * 2**32 + a number that the owner uses once.
-- A dead letter is {"queue", "value", "deliveries", "reason"} in the queue NAME.dead, where nothing dies a second time.
+- A lease ends with its time, and at once when the program that has it dies or closes: each board that takes has a
+  number (its owner), whose byte of the bell it holds. A lease is owner * 2**32 + a number that the owner uses once.
+- A dead letter is {"queue", "value", "deliveries", "reason"} in the queue NAME.dead, where nothing dies a second
+  time.
 - Jobs that were handed out before stand in front of all later ones, for a queue is served by the jobs' numbers.
 """
 
@@ -148,7 +149,9 @@ class StoredQueues:
     def _new_owner(self) -> int:
         bell = self._store.bell
         while True:
-            rows = self._store.durable.change("UPDATE meta SET number = number + 1 WHERE name = 'owner' RETURNING number")
+            rows = self._store.durable.change(
+                "UPDATE meta SET number = number + 1 WHERE name = 'owner' RETURNING number"
+            )
             number: int = rows[0][0] % (1 << 30)
             self._life = bell.hold(OWNERS + number)
             if self._life is not None:
@@ -228,6 +231,6 @@ class StoredQueues:
 
 def _lost(delivery: Delivery) -> LeaseLostError:
     return LeaseLostError(
-        f"This job of the queue {delivery.queue!r} is not on lease here any more: its lease ended. It has been or will be"
-        " given to somebody else; take with a longer lease."
+        f"This job of the queue {delivery.queue!r} is not on lease here any more: its lease ended. It has been or will"
+        " be given to somebody else; take with a longer lease."
     )

@@ -3,8 +3,9 @@
 Rules of this file
 - Both use the listener's handles and are rung by it; each has a descriptor of its own.
 - A box: letters to us are taken out when received; when its owner is gone they are handed out first.
-- A left call: its request comes once, the first message that is sent is its answer, and then it is over. It stays marked with
-  our run from when it was handed out, so that a later run knows that it may have happened (`redelivered`).
+- A left call: its request comes once, the first message that is sent is its answer, and then it is over. It stays
+  marked with our run from when it was handed out, so that a later run knows that it may have happened
+  (`redelivered`).
 """
 
 from __future__ import annotations

@@ -26,9 +26,7 @@ MOST_NOTES = 10_000
 OLDEST_NOTE = 86_400.0
 _TRIM_EVERY = 64
 _AT_ONCE = 100
-_TOPIC = (
-    "INSERT INTO topics VALUES (?, 1) ON CONFLICT (topic) DO UPDATE SET number = number + 1 RETURNING number"
-)
+_TOPIC = "INSERT INTO topics VALUES (?, 1) ON CONFLICT (topic) DO UPDATE SET number = number + 1 RETURNING number"
 _NOTE = "INSERT INTO notes (topic, number, value, at) VALUES (?, ?, ?, ?) RETURNING id"
 _TRIM = "DELETE FROM notes WHERE id <= ? OR at < ?"
 _END = "SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'notes'), 0)"
@@ -133,7 +131,9 @@ class StoredSubscription:
         if len(ours) > self._limit and self._policy == "refuse":
             self._begin()
             self._gap = True
-            raise FullError(f"More than {self._limit} notes of {self._pattern!r} waited; they are lost. Receive faster.")
+            raise FullError(
+                f"More than {self._limit} notes of {self._pattern!r} waited; they are lost. Receive faster."
+            )
         if self._policy == "drop_oldest":
             ours = ours[-self._limit :]
         if len(ours) > _AT_ONCE:
