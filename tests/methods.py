@@ -23,4 +23,6 @@ METHODS = [
     "stdio:{python} -m tincans.conformance.program stdio:",
     "json+unix:{name}",
     "text+unix:{name}",
+    "sqlite:{dir}/alice.db",
+    "json+sqlite:{dir}/alice.db",
 ]

@@ -16,6 +16,7 @@ from typing import Any
 
 from tincans.contracts import Buffer, Connection, Identity, Parts, Wire
 from tincans.core.messages import Cancel, Request
+from tincans.errors import TincansError
 
 FRESH = 0.05
 """Seconds: a message that waited no longer than this is handed on as it is."""
@@ -63,13 +64,20 @@ class WaitingLetters:
         if parts is None:
             return
         taken, ages = [parts], [self._age()]
-        while self._inner.pending() and (parts := self._inner.receive(timeout=0)) is not None:
+        while self._inner.pending() and (parts := self._next_at_once()) is not None:
             taken.append(parts)
             ages.append(self._age())
         if len(taken) == 1 and ages[0] <= FRESH:
             self._ready.append(taken[0])
         else:
             self._ready.extend(self._sifted(taken, ages))
+
+    def _next_at_once(self) -> list[Buffer] | None:
+        try:
+            parts: list[Buffer] | None = self._inner.receive(timeout=0)
+        except TincansError:
+            return None  # it is raised again when what came before has been handed out
+        return parts
 
     def _sifted(self, taken: list[list[Buffer]], ages: list[float]) -> list[list[Buffer]]:
         messages: list[Any] = [self._wire.decode(parts) for parts in taken]

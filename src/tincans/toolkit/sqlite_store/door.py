@@ -58,6 +58,7 @@ class StoreListener:
             self._run, self._life = self._new_run()
             self._watch = self._bell.watching()
             clear_boxes(store)
+            self._bell.ring(TO_SERVER)  # our own descriptor polls readable: there may be something already
         except BaseException:
             serving.close()
             raise
