@@ -1,4 +1,4 @@
-"""Programs that share a file, and need not run at the same time: what waits, what is felt at once, what is never repeated.
+"""Programs that share a file and need not run at the same time: what waits, what is felt at once, what happens once.
 
 Rules of this file
 - Alice and Bob are really separate and really killed; a bound of time is taken from the quickest of a few rounds.

@@ -315,7 +315,8 @@ class Executor:
     def _may_still_come(self, link: Link, request: Request[Any]) -> bool:
         """Whether the name is not exposed, but may be in a moment; then the request is run again soon."""
         now = monotonic()
-        if now > self.set_up_at or self.dispatcher.knows(request.name) or request.name.startswith("$"):
+        is_set_up = not self.set_up_at or now > self.set_up_at + link.patience
+        if is_set_up or self.dispatcher.knows(request.name) or request.name.startswith("$"):
             return False
         link.reactor.call_at(now + LOOK_AGAIN, lambda: link.owner.execute(link, request))
         return True

@@ -25,6 +25,9 @@ FRESH = 0.05
 class WaitingLetters:
     """contracts.Connection: another one, sifted."""
 
+    patience = 10.0
+    """Seconds that an unknown name may still be exposed: letters that lay there before meet a server that just begins."""
+
     def __init__(self, connection: Connection, wire: Wire) -> None:
         self._inner: Any = connection
         self._wire = wire
