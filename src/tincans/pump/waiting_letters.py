@@ -26,7 +26,7 @@ class WaitingLetters:
     """contracts.Connection: another one, sifted."""
 
     patience = 10.0
-    """Seconds that an unknown name may still be exposed: letters that lay there before meet a server that just begins."""
+    """Seconds that an unknown name may still be exposed: what lay there before meets a server that just begins."""
 
     def __init__(self, connection: Connection, wire: Wire) -> None:
         self._inner: Any = connection

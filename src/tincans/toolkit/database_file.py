@@ -161,6 +161,11 @@ def is_busy(error: BaseException) -> bool:
     return isinstance(error, sqlite3.OperationalError) and getattr(error, "sqlite_errorcode", 0) & 0xFF in _BUSY
 
 
+def is_full(error: BaseException) -> bool:
+    """Whether the disk had no room."""
+    return isinstance(error, sqlite3.Error) and getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_FULL
+
+
 def trouble(path: Path, error: BaseException) -> KeepError:
     """An error of SQLite, or of a value that it cannot hold, as one that says what to do."""
     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT if type(error) is sqlite3.DatabaseError else -1)

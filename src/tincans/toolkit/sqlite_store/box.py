@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 
 from tincans.contracts import Buffer, Framing, Identity, Parts
 from tincans.errors import ClosedError, DisconnectedError, TincansError, WaitTimeoutError
+from tincans.toolkit.byte_lock import ByteLock
 from tincans.toolkit.doorbell import Doorbell
 from tincans.toolkit.fork_guard import abandon_in_child
 from tincans.toolkit.shared_bell import slot_of
@@ -97,9 +98,9 @@ class BoxConnection:
         self._ending = threading.Lock()
         self._busy = 0
         self._watch = self._bell.watching()
-        clear_boxes(store)
-        self._box, self._life = self._open_box()
-        self._slot = box_slot(self._box)
+        self._box = self._slot = 0
+        """Made with the first letter: who only uses the board needs none."""
+        self._life: ByteLock | None = None
         self._number = b""
         self._run = 0
         self._look_now = False
@@ -107,13 +108,16 @@ class BoxConnection:
         self._waiting = 0
         abandon_in_child(self)
 
-    def _open_box(self) -> tuple[int, Any]:
+    def _open_box(self) -> None:
+        clear_boxes(self._store)
         with self._store.quick.transaction() as execute:  # nobody sees a box without its owner
             while True:
                 (box,) = execute("INSERT INTO boxes DEFAULT VALUES RETURNING id")[0]
-                life = self._bell.hold(BOXES + box)
-                if life is not None:
-                    return box, life
+                self._life = self._bell.hold(BOXES + box)
+                if self._life is not None:
+                    break
+        self._slot = box_slot(box)
+        self._box = box
 
     # -- sending ---------------------------------------------------------------------------------------------------
 
@@ -125,6 +129,8 @@ class BoxConnection:
         """See contracts.Connection."""
         letters = [letter_of(parts, self._framing, self.max_message) for parts in messages]
         with _Use(self):
+            if not self._box:
+                self._open_box()
             self._check_room(timeout)
             if self._run > 0 and not self._bell.is_held(RUNS + self._run):
                 raise self._gone()
@@ -176,7 +182,7 @@ class BoxConnection:
         if self._watch is not None:
             told = self._watch.drain()[1] or told
         number = self._bell.number(self._slot)
-        if number == self._number and not told:
+        if not self._box or (number == self._number and not told):
             return
         self._number = number
         cut = self._is_cut()
@@ -246,7 +252,8 @@ class BoxConnection:
             self._let_go()
 
     def _let_go(self) -> None:
-        self._life.close()  # the server is told by that; whoever comes next removes the box
+        if self._life is not None:
+            self._life.close()  # the server is told by that; whoever comes next removes the box
         self._store.close()
         self._wake.close()
 
@@ -257,7 +264,7 @@ class BoxConnection:
             self._wake.close()
 
     def __del__(self) -> None:
-        if hasattr(self, "_life"):
+        if hasattr(self, "_here"):
             self.close()
 
 

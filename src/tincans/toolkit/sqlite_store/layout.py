@@ -10,15 +10,19 @@ from typing import Final
 
 from tincans.toolkit.database_file import Layout
 
+READY: Final = 0.5
+FREE: Final = 1 << 62
+
 LAYOUT = Layout(
     0x54494E53,  # "TINS"
     (
         (
             "CREATE TABLE meta (name TEXT PRIMARY KEY, number INTEGER NOT NULL) WITHOUT ROWID",
             "INSERT INTO meta VALUES ('run', 0), ('owner', 0)",
-            # due: 0 when ready, else when its delay or its lease ends; lease: 0 when nobody has it
-            "CREATE TABLE jobs (id INTEGER PRIMARY KEY, queue TEXT NOT NULL, value BLOB NOT NULL,"
-            " deliveries INTEGER NOT NULL DEFAULT 0, due REAL NOT NULL DEFAULT 0, lease INTEGER NOT NULL DEFAULT 0)",
+            # due: READY, or when its delay or its lease ends; lease: FREE when nobody has it. Both always take eight
+            # bytes, and the value stands last: so taking a job writes its first page only, however large it is.
+            "CREATE TABLE jobs (id INTEGER PRIMARY KEY, queue TEXT NOT NULL, deliveries INTEGER NOT NULL DEFAULT 0,"
+            f" due REAL NOT NULL DEFAULT {READY}, lease INTEGER NOT NULL DEFAULT {FREE}, value BLOB NOT NULL)",
             "CREATE INDEX jobs_in_turn ON jobs (queue, due)",
             "CREATE TABLE notes (id INTEGER PRIMARY KEY AUTOINCREMENT, topic TEXT NOT NULL, number INTEGER NOT NULL,"
             " value BLOB NOT NULL, at REAL NOT NULL)",

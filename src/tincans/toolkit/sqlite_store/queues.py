@@ -3,7 +3,8 @@
 Rules of this file
 - `put`, `take`, `acknowledge` and `give_back` return when what they did is committed.
 - A lease ends with its time, and at once when the program that has it dies or closes: each board that takes has a
-  number (its owner), whose byte of the bell it holds. A lease is owner * 2**32 + a number that the owner uses once.
+  number (its owner), whose byte of the bell it holds. A lease is FREE + owner * 2**32 + a number that the owner uses
+  once.
 - A dead letter is {"queue", "value", "deliveries", "reason"} in the queue NAME.dead, where nothing dies a second
   time.
 - Jobs that were handed out before stand in front of all later ones, for a queue is served by the jobs' numbers.
@@ -22,31 +23,33 @@ from tincans.errors import FullError, LeaseLostError, ProtocolError, WaitTimeout
 from tincans.toolkit.byte_lock import ByteLock
 from tincans.toolkit.fork_guard import abandon_in_child
 from tincans.toolkit.shared_bell import slot_of
-from tincans.toolkit.sqlite_store.layout import OWNERS
+from tincans.toolkit.sqlite_store.layout import FREE, OWNERS, READY
 from tincans.toolkit.sqlite_store.store import Store, deadline_of, left_of
 
 DEAD = ".dead"
 _PUT = "INSERT INTO jobs (queue, value, due) VALUES (?, ?, ?)"
 _FIRST = (
-    "(SELECT min(id) FROM (SELECT id FROM (SELECT id FROM jobs WHERE queue = ?1 AND due = 0 ORDER BY id LIMIT 1)"
-    " UNION ALL SELECT min(id) FROM jobs WHERE queue = ?1 AND due > 0 AND due <= ?2))"
+    f"(SELECT min(id) FROM (SELECT id FROM (SELECT id FROM jobs WHERE queue = ?1 AND due = {READY} ORDER BY id LIMIT 1)"
+    f" UNION ALL SELECT min(id) FROM jobs WHERE queue = ?1 AND due > {READY} AND due <= ?2))"
 )
 _TAKE = (
     "UPDATE jobs SET deliveries = deliveries + 1, due = ?3, lease = ?4"
     f" WHERE id = {_FIRST} RETURNING id, value, deliveries"
 )
 _DONE = "DELETE FROM jobs WHERE id = ? AND lease = ? RETURNING id"
-_BACK = "UPDATE jobs SET due = ?, lease = 0 WHERE id = ? AND lease = ? RETURNING id"
+_BACK = f"UPDATE jobs SET due = ?, lease = {FREE} WHERE id = ? AND lease = ? RETURNING id"
 _RENEW = "UPDATE jobs SET due = ? WHERE id = ? AND lease = ? RETURNING id"
-_WAITING = "SELECT count(*) FROM jobs WHERE queue = ? AND (lease = 0 OR due <= ?)"
+_WAITING = f"SELECT count(*) FROM jobs WHERE queue = ? AND (lease = {FREE} OR due <= ?)"
 _OLDEST = (
-    "DELETE FROM jobs WHERE id IN (SELECT id FROM jobs WHERE queue = ? AND (lease = 0 OR due <= ?) ORDER BY id LIMIT ?)"
+    f"DELETE FROM jobs WHERE id IN (SELECT id FROM jobs WHERE queue = ? AND (lease = {FREE} OR due <= ?)"
+    " ORDER BY id LIMIT ?)"
 )
-_HOLDERS = "SELECT DISTINCT lease >> 32 FROM jobs WHERE queue = ? AND lease <> 0"
-_FREE = "UPDATE jobs SET due = 0, lease = 0 WHERE queue = ? AND lease >> 32 = ?"
+_HOLDERS = f"SELECT DISTINCT lease >> 32 FROM jobs WHERE queue = ? AND lease <> {FREE}"
+_GIVE_BACK_ALL = f"UPDATE jobs SET due = {READY}, lease = {FREE} WHERE queue = ? AND lease >> 32 = ?"
 _NEXT_DUE = "SELECT min(due) FROM jobs WHERE queue = ? AND due > ?"
 _BURY = (
-    "UPDATE jobs SET queue = ?, value = ?, deliveries = 0, due = 0, lease = 0 WHERE id = ? AND lease = ? RETURNING id"
+    f"UPDATE jobs SET queue = ?, value = ?, deliveries = 0, due = {READY}, lease = {FREE}"
+    " WHERE id = ? AND lease = ? RETURNING id"
 )
 
 
@@ -69,7 +72,7 @@ class StoredQueues:
     ) -> None:
         """See contracts.Queues."""
         arguments.name("queue", queue)
-        due = time.time() + arguments.seconds("The delay of a job", delay, zero=True) if delay else 0.0
+        due = time.time() + arguments.seconds("The delay of a job", delay, zero=True) if delay else READY
         packed = self._wire.pack(value)
         if limit is None:
             self._store.durable.change(_PUT, queue, packed, due)
@@ -144,7 +147,7 @@ class StoredQueues:
             with self._making:
                 if self._owner is None:
                     self._owner = self._new_owner()
-        return (self._owner << 32) + next(self._numbers)
+        return FREE + (self._owner << 32) + next(self._numbers)
 
     def _new_owner(self) -> int:
         bell = self._store.bell
@@ -152,7 +155,7 @@ class StoredQueues:
             rows = self._store.durable.change(
                 "UPDATE meta SET number = number + 1 WHERE name = 'owner' RETURNING number"
             )
-            number: int = rows[0][0] % (1 << 30)
+            number: int = rows[0][0] % (1 << 29)
             self._life = bell.hold(OWNERS + number)
             if self._life is not None:
                 return number
@@ -160,9 +163,10 @@ class StoredQueues:
     def _free_of_the_dead(self, queue: str) -> bool:
         """Give back the jobs of programs that died; whether there were any."""
         found = False
-        for (owner,) in self._store.quick.change(_HOLDERS, queue):
+        for (holder,) in self._store.quick.change(_HOLDERS, queue):
+            owner = holder - (FREE >> 32)
             if owner != self._owner and not self._store.bell.is_held(OWNERS + owner):
-                self._store.durable.change(_FREE, queue, owner)
+                self._store.durable.change(_GIVE_BACK_ALL, queue, holder)
                 found = True
         return found
 
@@ -183,7 +187,7 @@ class StoredQueues:
             value = self._wire.pack(delivery.value)
             if not self._bury(delivery.queue, id, receipt, value, delivery.deliveries, "it was given back"):
                 raise _lost(delivery)
-        elif not self._store.durable.change(_BACK, time.time() + delay if delay else 0.0, id, receipt):
+        elif not self._store.durable.change(_BACK, time.time() + delay if delay else READY, id, receipt):
             raise _lost(delivery)
         self._store.bell.ring(slot_of("queue", delivery.queue))
 

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from tincans.errors import ClosedError, TincansError
-from tincans.toolkit.database_file import held_up, is_busy, open_database, trouble
+from tincans.toolkit.database_file import held_up, is_busy, is_full, open_database, trouble
 from tincans.toolkit.fork_guard import abandon_in_child
 from tincans.toolkit.local_disk import check_local
 from tincans.toolkit.shared_bell import SharedBell
@@ -66,13 +66,17 @@ class Handle:
                 raise
 
     def _execute(self, statement: str, values: tuple[Any, ...]) -> Rows:
-        deadline = 0.0
+        deadline, folded = 0.0, False
         while True:
             try:
                 return (self._database or self._open()).execute(statement, values).fetchall()
             except (sqlite3.Error, OverflowError, ValueError) as error:  # the latter: a name or size it cannot hold
                 if isinstance(error, TincansError):
                     raise
+                if is_full(error) and not folded:
+                    folded = True
+                    if self._fold_log():
+                        continue
                 if not is_busy(error):
                     raise trouble(self.path, error) from error
                 now = time.monotonic()
@@ -80,6 +84,16 @@ class Handle:
                 if now > deadline:
                     raise held_up(self.path, PATIENCE) from error
             time.sleep(random.uniform(_SHORTEST, _LONGEST))
+
+    def _fold_log(self) -> bool:
+        """Give the disk back what the log takes; False when that cannot be, or not now."""
+        if self._database is None or self._database.in_transaction:
+            return False
+        try:
+            busy, _, _ = self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        except sqlite3.Error:
+            return False
+        return not busy
 
     def _open(self) -> sqlite3.Connection:
         if self._closed:
