@@ -1,7 +1,8 @@
 """Queues in the shared file: contracts.Queues.
 
 Rules of this file
-- `put`, `take`, `acknowledge` and `give_back` return when what they did is committed.
+- `put`, `take`, `acknowledge` and `give_back` return when what they did is committed. Putting and finishing are as
+  durable as was asked for; a lease need not survive a power cut, for nobody who has one does.
 - A lease ends with its time, and at once when the program that has it dies or closes: each board that takes has a
   number (its owner), whose byte of the bell it holds. A lease is FREE + owner * 2**32 + a number that the owner uses
   once.
@@ -134,7 +135,7 @@ class StoredQueues:
     def _draw(self, queue: str, lease: float, most: int) -> Delivery | None:
         while True:
             now, receipt = time.time(), self._receipt()
-            rows = self._store.durable.change(_TAKE, queue, now, now + lease, receipt)
+            rows = self._store.quick.change(_TAKE, queue, now, now + lease, receipt)
             if not rows:
                 return None
             (id, value, deliveries) = rows[0]
@@ -166,7 +167,7 @@ class StoredQueues:
         for (holder,) in self._store.quick.change(_HOLDERS, queue):
             owner = holder - (FREE >> 32)
             if owner != self._owner and not self._store.bell.is_held(OWNERS + owner):
-                self._store.durable.change(_GIVE_BACK_ALL, queue, holder)
+                self._store.quick.change(_GIVE_BACK_ALL, queue, holder)
                 found = True
         return found
 
@@ -187,7 +188,7 @@ class StoredQueues:
             value = self._wire.pack(delivery.value)
             if not self._bury(delivery.queue, id, receipt, value, delivery.deliveries, "it was given back"):
                 raise _lost(delivery)
-        elif not self._store.durable.change(_BACK, time.time() + delay if delay else READY, id, receipt):
+        elif not self._store.quick.change(_BACK, time.time() + delay if delay else READY, id, receipt):
             raise _lost(delivery)
         self._store.bell.ring(slot_of("queue", delivery.queue))
 
