@@ -318,6 +318,42 @@ def test_an_address_with_strange_characters_can_be_copied(tmp_path: Path) -> Non
 # -- what is kept, and how long -------------------------------------------------------------------------------------
 
 
+def test_a_call_that_cannot_be_read_holds_up_nobody(path: Path, bob: Any) -> None:
+    bob.with_options(wait=False).call.echo(1)
+    with contextlib.closing(sqlite3.connect(path)) as database, database:
+        database.execute("UPDATE left_calls SET request = x'00'")
+    with tincans.serve(f"sqlite:{path}") as alice:
+        alice.expose(lambda n: n, name="echo")
+        assert bob.with_options(wait=False).call.echo(2).result(timeout=5) == 2
+        began, used = time.monotonic(), time.process_time()
+        eventually(lambda: time.monotonic() > began + 0.3)
+        assert time.process_time() - used < 0.2
+
+
+def test_garbage_in_a_box_ends_that_connection_and_no_other(path: Path, bob: Any) -> None:
+    with tincans.serve(f"sqlite:{path}") as alice, tincans.connect(f"sqlite:{path}") as other:
+        alice.expose(lambda n: n, name="echo")
+        assert (bob.call.echo(1), other.call.echo(2)) == (1, 2)
+        box = min(box for (box,) in rows(path, "SELECT id FROM boxes"))
+        with contextlib.closing(sqlite3.connect(path)) as database, database:
+            database.execute("INSERT INTO letters (box, down, body, at) VALUES (?, 0, x'0102', 0)", (box,))
+        assert other.call.echo(3) == 3
+        eventually(lambda: rows(path, f"SELECT run FROM boxes WHERE id = {box}") in ([(-1,)], []))
+        assert bob.with_options(idempotent=True).call.echo(4) == 4
+
+
+def test_the_command_line_puts_takes_and_calls(path: Path) -> None:
+    def tincans_says(*words: str) -> str:
+        command = [sys.executable, "-m", "tincans", *words]
+        return subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout.strip()
+
+    tincans_says("put", f"sqlite:{path}", "jobs", '{"x": 1}')
+    assert tincans_says("take", f"sqlite:{path}", "jobs") == '{"x": 1}'
+    with tincans.serve(f"sqlite:{path}") as alice:
+        alice.expose(lambda a, b: a + b, name="add")
+        assert tincans_says("call", f"sqlite:{path}", "add", "2", "5") == "7"
+
+
 def test_letters_of_the_json_wire_are_lines_that_people_can_read(path: Path) -> None:
     with tincans.connect(f"json+sqlite:{path}") as bob:
         bob.notify.add(2, 5)

@@ -53,6 +53,9 @@ class Connection(Protocol):
     `prepare_wait() -> bool`, called before each wait for its descriptor: True when there is something already; and,
     where parts can be passed as memory, `weigh(parts) -> (counted, copied)`: the bytes that count against
     `max_message`, and those that sending will copy, and `shares_memory`: whether an array may go as it lies in memory.
+
+    A serving program's connection over a store (facts.stored) may have `age() -> float`, the seconds that the message
+    received last lay there, and `redelivered = True` when a program took its request before and died with it.
     """
 
     identity: Identity

@@ -9,7 +9,7 @@ program, or run again when its function is idempotent. Queue items are there unt
 Leaves behind: the file, `-wal` and `-shm` beside it while it is in use, and `PATH.lock`, which must not be removed
 while a program uses it.
 Limits: this machine, this user, no network file system; one serving program at a time for calls. Several writers take
-turns. Topics keep 10,000 notes for a day, answers are kept for 30 days.
+turns. Topics keep 10,000 notes for a day, answers are kept for 30 days. Leases and delays go by the wall clock.
 
 Rules of this file
 - The address, the options and the facts; what is in the file is the business of toolkit/sqlite_store.

@@ -31,7 +31,7 @@ _CLEAN = (
 )
 _ANSWER = "UPDATE left_calls SET answer = ?, request = x'', at = ? WHERE ticket = ? AND answer IS NULL"
 _TAKE = "UPDATE left_calls SET run = ? WHERE ticket = ? AND answer IS NULL RETURNING request"
-_UNANSWERED = "SELECT ticket, run FROM left_calls WHERE answer IS NULL ORDER BY at LIMIT ?"
+_UNANSWERED = "SELECT ticket, run FROM left_calls WHERE answer IS NULL AND run <> ? ORDER BY at LIMIT ?"
 
 
 class StoredAnswers:
@@ -70,9 +70,10 @@ class StoredAnswers:
             bell.wait(slot, seen, left)
 
 
-def unanswered(store: Store, most: int) -> list[tuple[str, int]]:
-    """Tickets of calls that wait for an answer, the oldest first, each with the run that took it before (0: none)."""
-    return [(ticket, run) for ticket, run in store.quick.change(_UNANSWERED, most)]
+def unanswered(store: Store, run: int, most: int) -> list[tuple[str, int]]:
+    """Tickets of calls that wait for an answer and that `run` has not taken, the oldest first; each with the run that
+    took it before (0: none)."""
+    return [(ticket, before) for ticket, before in store.quick.change(_UNANSWERED, run, most)]
 
 
 def take_left(store: Store, ticket: str, run: int) -> bytes | None:

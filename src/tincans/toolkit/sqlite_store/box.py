@@ -185,11 +185,14 @@ class BoxConnection:
         if not self._box or (number == self._number and not told):
             return
         self._number = number
-        cut = self._is_cut()
         self._here.extend(take_letters(self._store, self._box, down=True))
-        if cut and not self._here:
-            raise self._gone()
-        self._look_now = cut
+        if self._here:
+            self._look_now = told or not self._run  # for its end, or to learn who has taken us up
+        elif self._is_cut():
+            self._here.extend(take_letters(self._store, self._box, down=True))  # what it said last
+            if not self._here:
+                raise self._gone()
+            self._look_now = True
 
     def _is_cut(self) -> bool:
         """Whether the server that took up this box has died, or has given it up."""

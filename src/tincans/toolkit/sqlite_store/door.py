@@ -133,7 +133,7 @@ class StoreListener:
             self._new.append(made)
 
     def _look_for_left_calls(self) -> None:
-        for ticket, run in unanswered(self._store, LEFT_AT_ONCE):
+        for ticket, run in unanswered(self._store, self._run, 2 * LEFT_AT_ONCE):
             if ticket not in self._left and len(self._left) < LEFT_AT_ONCE:
                 self._left[ticket] = made = LeftCall(
                     self._store,
