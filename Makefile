@@ -62,6 +62,7 @@ fuzz: $(VENV)/installed-test
 faults: $(VENV)/installed-test
 	@for method in $(FAULTY) stdio; do $(BIN)/python tests/faults/kills.py "$$method" $(KILLS) || exit 1; done
 	@$(BIN)/python tests/faults/system_calls.py
+	@$(BIN)/python tests/faults/waiting_calls.py $(KILLS)
 	@for method in $(DOORS); do $(BIN)/python tests/faults/strangers.py "$$method" || exit 1; done
 	@$(BIN)/python tests/faults/idle.py
 	@$(BIN)/python tests/faults/crowd.py
