@@ -52,7 +52,6 @@ table: $(VENV)/installed-test
 
 bench: $(VENV)/installed-bench
 	$(BIN)/python -m tincans.bench $(ARGS)
-	$(BIN)/python -m tincans.bench.durable_queue
 
 fuzz: $(VENV)/installed-test
 	$(BIN)/python tests/fuzz/framing.py $(COUNT)

@@ -99,8 +99,9 @@ def _path(address: Address) -> Path:
 
 
 def _plain(address: Address, path: Path) -> str:
-    """The URL from anywhere on this machine, without the options that are this side's own business."""
+    """The URL from anywhere on this machine. What `sync` is asked for goes along: whoever copies it gets the same."""
     from urllib.parse import quote
 
     start = f"{address.wire}+sqlite:" if address.wire else "sqlite:"
-    return start + quote(str(path))
+    sync = address.options.get("sync")
+    return start + quote(str(path)) + (f"?sync={sync}" if sync else "")

@@ -37,9 +37,9 @@ _TAKE = (
     "UPDATE jobs SET deliveries = deliveries + 1, due = ?3, lease = ?4"
     f" WHERE id = {_FIRST} RETURNING id, value, deliveries"
 )
-_DONE = "DELETE FROM jobs WHERE id = ? AND lease = ? RETURNING id"
-_BACK = f"UPDATE jobs SET due = ?, lease = {FREE} WHERE id = ? AND lease = ? RETURNING id"
-_RENEW = "UPDATE jobs SET due = ? WHERE id = ? AND lease = ? RETURNING id"
+_DONE = "DELETE FROM jobs WHERE id = ? AND lease = ?"
+_BACK = f"UPDATE jobs SET due = ?, lease = {FREE} WHERE id = ? AND lease = ?"
+_RENEW = "UPDATE jobs SET due = ? WHERE id = ? AND lease = ?"
 _WAITING = f"SELECT count(*) FROM jobs WHERE queue = ? AND (lease = {FREE} OR due <= ?)"
 _OLDEST = (
     f"DELETE FROM jobs WHERE id IN (SELECT id FROM jobs WHERE queue = ? AND (lease = {FREE} OR due <= ?)"
@@ -49,8 +49,7 @@ _HOLDERS = f"SELECT DISTINCT lease >> 32 FROM jobs WHERE queue = ? AND lease <> 
 _GIVE_BACK_ALL = f"UPDATE jobs SET due = {READY}, lease = {FREE} WHERE queue = ? AND lease >> 32 = ?"
 _NEXT_DUE = "SELECT min(due) FROM jobs WHERE queue = ? AND due > ?"
 _BURY = (
-    f"UPDATE jobs SET queue = ?, value = ?, deliveries = 0, due = {READY}, lease = {FREE}"
-    " WHERE id = ? AND lease = ? RETURNING id"
+    f"UPDATE jobs SET queue = ?, value = ?, deliveries = 0, due = {READY}, lease = {FREE} WHERE id = ? AND lease = ?"
 )
 
 
@@ -76,7 +75,7 @@ class StoredQueues:
         due = time.time() + arguments.seconds("The delay of a job", delay, zero=True) if delay else READY
         packed = self._wire.pack(value)
         if limit is None:
-            self._store.durable.change(_PUT, queue, packed, due)
+            self._store.durable.count(_PUT, queue, packed, due)
         else:
             arguments.count("The limit of a queue", limit, least=1)
             self._put_where_room_is(queue, packed, due, limit, policy, deadline_of(timeout))
@@ -107,21 +106,16 @@ class StoredQueues:
         """See contracts.Queues."""
         arguments.name("queue", queue)
         arguments.seconds("A lease", lease, zero=False)
-        deadline, slot, bell = deadline_of(timeout), slot_of("queue", queue), None
-        while True:
-            seen = None if bell is None else bell.seen(slot)
-            taken = self._draw(queue, lease, max_deliveries)
-            if taken is not None:
+        taken = self._draw(queue, lease, max_deliveries)
+        if taken is not None:
+            return taken
+        deadline, slot = deadline_of(timeout), slot_of("queue", queue)
+        while True:  # look once more, with the bell in view
+            seen = self._store.bell.seen(slot) if timeout != 0 else None
+            freed = self._free_of_the_dead(queue)
+            taken = self._draw(queue, lease, max_deliveries) if freed or seen is not None else None
+            if taken is not None or seen is None or left_of(deadline) == 0:
                 return taken
-            if bell is None or seen is None:  # look once more, with the bell in view
-                if self._free_of_the_dead(queue) or timeout != 0:
-                    bell = self._store.bell
-                    continue
-                return None
-            if self._free_of_the_dead(queue):
-                continue
-            if left_of(deadline) == 0:
-                return None
             self._wait_for_one(queue, slot, seen, deadline)
 
     def _wait_for_one(self, queue: str, slot: int, seen: Any, deadline: float | None) -> None:
@@ -176,7 +170,7 @@ class StoredQueues:
     def acknowledge(self, delivery: Delivery, *, timeout: float | None) -> None:
         """See contracts.Queues."""
         id, receipt, _ = self._receipt_of(delivery)
-        if not self._store.durable.change(_DONE, id, receipt):
+        if not self._store.durable.count(_DONE, id, receipt):
             raise _lost(delivery)
         self._store.bell.ring(slot_of("queue", delivery.queue))
 
@@ -188,14 +182,14 @@ class StoredQueues:
             value = self._wire.pack(delivery.value)
             if not self._bury(delivery.queue, id, receipt, value, delivery.deliveries, "it was given back"):
                 raise _lost(delivery)
-        elif not self._store.quick.change(_BACK, time.time() + delay if delay else READY, id, receipt):
+        elif not self._store.quick.count(_BACK, time.time() + delay if delay else READY, id, receipt):
             raise _lost(delivery)
         self._store.bell.ring(slot_of("queue", delivery.queue))
 
     def renew(self, delivery: Delivery, *, timeout: float | None) -> None:
         """See contracts.Queues."""
         id, receipt, _ = self._receipt_of(delivery)
-        if not self._store.quick.change(_RENEW, time.time() + delivery.lease, id, receipt):
+        if not self._store.quick.count(_RENEW, time.time() + delivery.lease, id, receipt):
             raise _lost(delivery)
 
     def count(self, queue: str, *, timeout: float | None) -> int:
@@ -214,7 +208,7 @@ class StoredQueues:
             "deliveries": deliveries,
             "reason": f"delivered {deliveries} times and never acknowledged; the last time {last}",
         }
-        buried = bool(self._store.durable.change(_BURY, queue + DEAD, self._wire.pack(letter), id, receipt))
+        buried = bool(self._store.durable.count(_BURY, queue + DEAD, self._wire.pack(letter), id, receipt))
         self._store.bell.ring(slot_of("queue", queue + DEAD))
         return buried
 

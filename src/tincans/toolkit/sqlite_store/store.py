@@ -49,6 +49,12 @@ class Handle:
         with self._lock:
             return self._execute(statement, values)
 
+    def count(self, statement: str, *values: Any) -> int:
+        """Run one statement that changes rows; how many it changed."""
+        with self._lock:
+            count: int = self._cursor(statement, values).rowcount
+        return count
+
     @contextlib.contextmanager
     def transaction(self) -> Iterator[Execute]:
         """A transaction that nobody else's change gets between; taken back when the block raises."""
@@ -66,10 +72,16 @@ class Handle:
                 raise
 
     def _execute(self, statement: str, values: tuple[Any, ...]) -> Rows:
+        found: Rows = self._cursor(statement, values, rows=True)
+        return found
+
+    def _cursor(self, statement: str, values: tuple[Any, ...], *, rows: bool = False) -> Any:
+        """The cursor of a statement that was run, or all of its rows."""
         deadline, folded = 0.0, False
         while True:
             try:
-                return (self._database or self._open()).execute(statement, values).fetchall()
+                cursor = (self._database or self._open()).execute(statement, values)
+                return cursor.fetchall() if rows else cursor
             except (sqlite3.Error, OverflowError, ValueError) as error:  # the latter: a name or size it cannot hold
                 if isinstance(error, TincansError):
                     raise
