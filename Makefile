@@ -7,7 +7,7 @@ ARGS :=
 COUNT := 1000000
 KILLS := 200
 # The methods that two programs reach each other by, as tests/two_programs writes them.
-FAULTY := 'unix:{name}' '{name}' 'pipe:{name}' 'tcp://127.0.0.1:{port}' 'json+unix:{name}'
+FAULTY := 'unix:{name}' '{name}' 'pipe:{name}' 'tcp://127.0.0.1:{port}' 'json+unix:{name}' 'sqlite:{dir}/alice.db'
 DOORS := 'unix:{name}' 'tcp://127.0.0.1:{port}' 'pipe:{name}'
 WIRES := $(basename $(notdir $(wildcard src/tincans/wires/[a-z]*.py)))
 NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
@@ -60,6 +60,8 @@ fuzz: $(VENV)/installed-test
 
 faults: $(VENV)/installed-test
 	@for method in $(FAULTY) stdio; do $(BIN)/python tests/faults/kills.py "$$method" $(KILLS) || exit 1; done
+	@$(BIN)/python tests/faults/system_calls.py
+	@$(BIN)/python tests/faults/waiting_calls.py $(KILLS)
 	@for method in $(DOORS); do $(BIN)/python tests/faults/strangers.py "$$method" || exit 1; done
 	@$(BIN)/python tests/faults/idle.py
 	@$(BIN)/python tests/faults/crowd.py

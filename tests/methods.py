@@ -30,4 +30,6 @@ METHODS = [
     "text+redis://{redis}/2/{name}",
     "json+redis://{redis}/3",
     "text+redis://{redis}/4",
+    "sqlite:{dir}/alice.db",
+    "json+sqlite:{dir}/alice.db",
 ]

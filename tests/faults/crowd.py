@@ -45,6 +45,7 @@ METHODS = [
     "pipe:{name}",
     "tcp://127.0.0.1:{port}",
     "json+unix:{name}",
+    "sqlite:{dir}/alice.db",
 ]
 ALICE = "--alice"
 PEERS = 4

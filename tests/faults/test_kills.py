@@ -11,7 +11,7 @@ from two_programs.programs import ALL_METHODS, method_id
 KILLS = 8
 
 
-@pytest.mark.parametrize("method", ALL_METHODS, ids=method_id)
+@pytest.mark.parametrize("method", [*ALL_METHODS, "sqlite:{dir}/alice.db"], ids=method_id)
 def test_kills_at_random_moments_lose_nothing_that_was_promised(method: str) -> None:
     seed = random.SystemRandom().randrange(1 << 32)
     print("seed", seed)

@@ -65,6 +65,20 @@ class Bob:
     def start(self, name: str, *arguments: Any) -> Any:
         return self.peer.start(name, *arguments).result()
 
+    def notify(self, name: str, *arguments: Any) -> None:
+        self.peer.notify(name, *arguments)
+
+    def leave(self, name: str, *arguments: Any) -> str:
+        """A call for whenever Alice comes; its ticket."""
+        return self.peer.with_options(wait=False).call(name, *arguments).id  # type: ignore[no-any-return]
+
+    def collect(self, ticket: str, timeout: float) -> Any:
+        """The answer to a call that was left."""
+        claim = self.peer.ticket(ticket)
+        if self.loop is None:
+            return claim.result(timeout=timeout)
+        return self.loop.run(claim._inner.result, (), {"timeout": timeout})  # not a Future's
+
     def stream(self) -> None:
         for _element in self.peer.with_options(timeout=None).call("trickle"):
             say(said="streaming")

@@ -28,6 +28,7 @@ from tincans.errors import (
     UnsendableError,
 )
 from tincans.toolkit import kept_file
+from tincans.toolkit.database_file import Layout
 from tincans.toolkit.keep import Keep
 
 
@@ -455,16 +456,19 @@ def test_an_older_file_is_brought_up_to_date_with_what_it_holds(
 ) -> None:
     KeptDesk(keep).get("alice", "$put", "q", "old")
     step = ("ALTER TABLE jobs ADD COLUMN colour TEXT",)
-    monkeypatch.setattr(kept_file, "STEPS", (*kept_file.STEPS, step))
+    layout = kept_file.LAYOUT
+    monkeypatch.setattr(kept_file, "LAYOUT", Layout(layout.application_id, (*layout.steps, step)))
     newer = database(restart().keep)
     assert newer.execute("SELECT queue, colour FROM jobs").fetchall() == [("q", None)]
-    assert newer.execute("PRAGMA user_version").fetchone() == (len(kept_file.STEPS),)
+    assert newer.execute("PRAGMA user_version").fetchone() == (len(kept_file.LAYOUT.steps),)
 
 
 def test_a_step_that_fails_leaves_the_older_file_as_it_was(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     open_keep(path).close()
     with monkeypatch.context() as patch:
-        patch.setattr(kept_file, "STEPS", (*kept_file.STEPS, ("CREATE TABLE a (b)", "no statement")))
+        layout = kept_file.LAYOUT
+        steps = (*layout.steps, ("CREATE TABLE a (b)", "no statement"))
+        patch.setattr(kept_file, "LAYOUT", Layout(layout.application_id, steps))
         with pytest.raises(KeepError):
             open_keep(path)
     keep = open_keep(path)

@@ -25,7 +25,7 @@ from tincans.core.messages import Reply, Request
 from tincans.core.signature import is_async
 from tincans.core.streams import WINDOW
 from tincans.errors import CallCancelledError
-from tincans.pump.execution import UNCANCELLABLE, Executor, Running, calling_now
+from tincans.pump.execution import UNCANCELLABLE, Executor, Running, calling_now, may_have_happened
 from tincans.pump.link import Link
 from tincans.pump.references import CALL_BACK
 from tincans.pump.turns import UNBOUNDED
@@ -66,6 +66,8 @@ class AsyncExecutor(Executor):
         self._background.submit(lambda: self._run_in_thread(link, request))
 
     def _run_on_loop(self, link: AsyncLink, request: Request[Any], exposed: Exposed) -> None:
+        if link.redelivered and not exposed.idempotent:
+            raise may_have_happened(request.name)
         args, kwargs = exposed.arguments(link.wire, request, link.references)
         if request.key is not None and not self.is_first(link, request):
             return

@@ -28,7 +28,7 @@ PLACES = {
 
 BY_DESCRIPTOR = "descriptor"
 """What the facts of a method that passes memory on say of `share`."""
-VARIANTS = ("local, not spinning", "local, aio", "local, aio client", "unix, aio")
+VARIANTS = ("local, not spinning", "local, aio", "local, aio client", "unix, aio", "sqlite, sync normal")
 """Other ways to use a method; what is before the comma is the method."""
 
 
@@ -51,6 +51,8 @@ def variant(name: str, facts: Facts) -> Contestant:
     base = name.partition(",")[0]
     if name.endswith("not spinning"):
         return method(name, facts, f"{base}:bench?spin=0")
+    if name.endswith("sync normal"):
+        return method(name, facts, f"{place_of(base, facts)}?sync=normal")
     from tincans.bench import aio_ends
 
     sync = method(name, facts, place_of(base, facts))

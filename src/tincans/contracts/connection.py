@@ -54,6 +54,9 @@ class Connection(Protocol):
     `sends_apart = True`, when its descriptor says nothing about room to send; and, where parts can be passed as memory,
     `weigh(parts) -> (counted, copied)`: the bytes that count against `max_message`, and those that sending will copy,
     and `shares_memory`: whether an array may go as it lies in memory.
+
+    A serving program's connection over a store (facts.stored) may have `age() -> float`, the seconds that the message
+    received last lay there, and `redelivered = True` when a program took its request before and died with it.
     """
 
     identity: Identity

@@ -34,6 +34,8 @@ class Door(Struct):
     listener: Listener
     keys: Mapping[str, bytes]
     max_message: int
+    stored: bool = False
+    """Whether messages wait in a store (facts.stored)."""
 
 
 class Keeper(Protocol):

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from tincans.contracts import Identity
 from tincans.core.messages import Failure, Reply, Request
 from tincans.core.streams import WINDOW
-from tincans.errors import CallCancelledError, NotExposedError, TincansError
+from tincans.errors import CallCancelledError, DisconnectedError, NotExposedError, TincansError
 from tincans.pump.failures import failure_of
 from tincans.pump.flows import Pull
 from tincans.pump.link import Link
@@ -170,6 +170,8 @@ class Executor:
                 self._call_back(link, request)
                 return
             exposed = self.dispatcher.find(name)
+            if link.redelivered and not exposed.idempotent:
+                raise may_have_happened(name)
             args, kwargs = exposed.arguments(link.wire, request, link.references)
             if request.key is not None and not self.is_first(link, request):
                 return
@@ -313,7 +315,8 @@ class Executor:
     def _may_still_come(self, link: Link, request: Request[Any]) -> bool:
         """Whether the name is not exposed, but may be in a moment; then the request is run again soon."""
         now = monotonic()
-        if now > self.set_up_at or self.dispatcher.knows(request.name) or request.name.startswith("$"):
+        is_set_up = not self.set_up_at or now > self.set_up_at + link.patience
+        if is_set_up or self.dispatcher.knows(request.name) or request.name.startswith("$"):
             return False
         link.reactor.call_at(now + LOOK_AGAIN, lambda: link.owner.execute(link, request))
         return True
@@ -336,6 +339,15 @@ class Executor:
         """Arguments as they are, for a function that nobody described."""
         read = link.wire.reader(Any)
         return read(request.args, request), {} if request.kwargs is None else read(request.kwargs, request)
+
+
+def may_have_happened(name: str) -> DisconnectedError:
+    """A request came again, and its function must not be run twice."""
+    return DisconnectedError(
+        f"{name} was taken by a serving program that died before its answer: it may or may not have happened (outcome"
+        " unknown). A function that may be run again is exposed with idempotent=True.",
+        outcome="unknown",
+    )
 
 
 async def awaited(awaitable: Any, visit: Any) -> Any:

@@ -16,7 +16,7 @@ from typing import Any
 
 from tincans import errors
 from tincans.core.messages import Failure
-from tincans.errors import RemoteError, TincansError
+from tincans.errors import DisconnectedError, RemoteError, TincansError
 
 log = logging.getLogger("tincans")
 
@@ -64,7 +64,10 @@ def error_of(
     """
     own = _BY_CODE.get(failure.code)
     if own is not None:
-        return own(failure.message, url=url, operation=operation or None)
+        error = own(failure.message, url=url, operation=operation or None)
+        if isinstance(error, DisconnectedError):
+            error.outcome = "unknown"  # an answer: the call was taken, by a program that lost what it needed
+        return error
     cls = known.get(failure.type_name) or _BUILTIN.get(failure.type_name)
     kind = RemoteError if cls is None or issubclass(cls, _FOREIGN_LAYOUT) else _both(cls)
     text = f"{operation}: {failure.type_name}: {failure.message}" if operation else failure.message

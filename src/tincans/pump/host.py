@@ -32,6 +32,7 @@ from tincans.pump.hub_service import HubService
 from tincans.pump.keys import keys_of
 from tincans.pump.link import Link
 from tincans.pump.reactor import Background, Timer, reactor
+from tincans.pump.waiting_letters import WaitingLetters
 from tincans.version import VERSION
 
 if TYPE_CHECKING:
@@ -124,7 +125,7 @@ class Host:
         settings = address.settings(transport.options)
         keys = {**self._keys, **keys_of(address)}
         listener = transport.listen(address, framing=find_framing(wire))
-        return Door(address, wire, listener, keys, int(settings.get("max_message") or 2**30))
+        return Door(address, wire, listener, keys, int(settings.get("max_message") or 2**30), transport.facts.stored)
 
     def open_protocol(self, method: Method, protocol: PublicProtocol) -> str:
         """Serve by a public protocol, which has a server of its own. May block for a moment."""
@@ -149,6 +150,8 @@ class Host:
             self.refused += 1
             connection.close()
             return
+        if door.stored:
+            connection = WaitingLetters(connection, door.wire)
         link = self.make_link(connection, door.wire)
         if door.wire.greets or door.keys:
             connection.max_message = GREETING_LIMIT

@@ -55,6 +55,10 @@ class Link(Receiving):
         self.owner = owner
         self.session = Session(connecting=connecting)
         self.identity: Identity = connection.identity
+        self.redelivered: bool = getattr(connection, "redelivered", False)
+        """Whether a serving program took this one's request before, and died before its answer."""
+        self.patience: float = getattr(connection, "patience", 0.0)
+        """Seconds that its requests may wait longer than others for a name that is not exposed yet."""
         self.greeted = True
         self.leaving = False
         self.software = ""

@@ -26,6 +26,9 @@ from tincans.toolkit.readiness import Readiness, SystemReadiness
 TICK = 0.005
 """Seconds between two looks at links that somebody was reading: how long a slow handler may hold up the next."""
 
+FEW_TIMERS = 16
+"""So many cancelled timers may stand first: who sets a later one, as every lease of a job does, wakes nobody then."""
+
 MAX_WORKERS = 64
 """Handlers that run at the same time in one program; further ones wait for a free thread."""
 
@@ -182,7 +185,7 @@ class Reactor:
             self._readiness.wake()
 
     def _timeout(self, now: float) -> float | None:
-        while self._timers and self._timers[0][2].cancelled:
+        while len(self._timers) > FEW_TIMERS and self._timers[0][2].cancelled:
             heapq.heappop(self._timers)
         when = self._timers[0][0] if self._timers else None
         if self.attended:

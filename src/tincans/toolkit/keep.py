@@ -35,7 +35,7 @@ from tincans.core.hub import (
 )
 from tincans.errors import ClosedError, KeepError, TincansError
 from tincans.toolkit.fork_guard import abandon_in_child
-from tincans.toolkit.kept_file import open_database, trouble
+from tincans.toolkit.kept_file import open_kept, trouble
 from tincans.toolkit.name_lock import acquire
 
 Encode = Callable[[Any], bytes]
@@ -71,7 +71,7 @@ class Keep:
         self._database: sqlite3.Connection | None = None
         self._lock = acquire(self.path.with_name(self.path.name + ".lock"), {"keeps": self.path.name})
         try:
-            self._database = open_database(self.path, fsync=fsync)
+            self._database = open_kept(self.path, fsync=fsync)
             abandon_in_child(self)
         except BaseException:
             self.close()

@@ -38,7 +38,7 @@ def open_private(path: Path, *, create: bool) -> int:
     except OSError as error:
         raise refused(path, error) from error
     try:
-        _check(path, os.fstat(descriptor))
+        check_private(path, os.fstat(descriptor))
     except BaseException:
         os.close(descriptor)
         raise
@@ -54,7 +54,8 @@ def refused(path: Path, error: OSError) -> TincansError:
     return TincansError(f"{path} cannot be opened: {error.strerror}.", temporary=True)
 
 
-def _check(path: Path, status: os.stat_result) -> None:
+def check_private(path: Path, status: os.stat_result) -> None:
+    """DeniedError unless it is a plain file of this user with one name."""
     if not stat.S_ISREG(status.st_mode):
         raise _planted(path, "not a plain file")
     if status.st_uid != os.geteuid():

@@ -1,0 +1,39 @@
+"""A letter: one whole message as one piece of bytes, framed as the wire would have it on a stream.
+
+Rules of this file
+- With the framing `lines` a letter is a line that people and foreign programs can read in the file.
+"""
+
+from __future__ import annotations
+
+from tincans.contracts import Buffer, Framing, Parts
+from tincans.errors import ProtocolError, TooLargeError
+
+LARGEST = 990_000_000
+"""Bytes: what SQLite takes in one value (SQLITE_MAX_LENGTH, a thousand millions), less a little."""
+
+
+def letter_of(parts: Parts, framing: Framing, limit: int = LARGEST) -> bytes:
+    """The letter. TooLargeError before anything is joined.
+
+    >>> from tincans.core.framing import FRAMES
+    >>> parts_in(letter_of([b"envelope", b"part"], FRAMES), FRAMES)
+    [b'envelope', b'part']
+    """
+    total = sum(memoryview(part).nbytes for part in parts)
+    if total > limit:
+        raise TooLargeError(
+            f"A message of {total:,} bytes was not sent; the limit is {limit:,}. Send it in pieces, or pass"
+            " the name of a file."
+        )
+    return b"".join(framing.encode(parts))
+
+
+def parts_in(letter: bytes, framing: Framing, limit: int = LARGEST) -> list[Buffer]:
+    """The message's parts. ProtocolError for what is no letter, or too large."""
+    reader = framing.decoder(limit)
+    reader.feed(letter)
+    parts = reader.next()
+    if parts is None:
+        raise ProtocolError("A letter in the file is not whole.")
+    return parts

@@ -1,0 +1,533 @@
+"""What only a shared file can break: what is planted at its place, full disks, forks, many writers, old rows.
+
+Rules of this file
+- A refusal leaves everything as it was; a test that waits has a deadline.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+import stat
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import tincans
+from tincans.conformance.patience import eventually
+from tincans.errors import (
+    AddressError,
+    ArgumentError,
+    DeniedError,
+    FullError,
+    KeepError,
+    LeaseLostError,
+    TincansError,
+    TooLargeError,
+    UnsupportedError,
+    WaitTimeoutError,
+)
+from tincans.toolkit import local_disk, shared_bell
+from tincans.toolkit.sqlite_store import answers, box, topics
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "alice.db"
+
+
+@pytest.fixture
+def bob(path: Path) -> Iterator[Any]:
+    with tincans.connect(f"sqlite:{path}") as peer:
+        yield peer
+
+
+def rows(path: Path, statement: str) -> list[tuple[Any, ...]]:
+    """What stands in the file."""
+    with contextlib.closing(sqlite3.connect(path)) as database:
+        return database.execute(statement).fetchall()
+
+
+def run(script: str, *words: object, inside: str = "") -> subprocess.CompletedProcess[str]:
+    """A program of its own; `inside`: shell commands before it, in a namespace where it may mount."""
+    command = [sys.executable, "-c", script, *map(str, words)]
+    if inside:
+        command = ["unshare", "-Urm", "sh", "-c", f'{inside}; exec "$@"', "sh", *command]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60)
+
+
+# -- what stands at its place -----------------------------------------------------------------------------------------
+
+
+def symlink(path: Path, victim: Path) -> None:
+    path.symlink_to(victim)
+
+
+def hard_link(path: Path, victim: Path) -> None:
+    path.hardlink_to(victim)
+
+
+def fifo(path: Path, victim: Path) -> None:
+    os.mkfifo(path)
+
+
+def directory(path: Path, victim: Path) -> None:
+    path.mkdir()
+
+
+@pytest.mark.parametrize("suffix", ["", "-wal", "-shm", "-journal", ".lock"])
+@pytest.mark.parametrize("plant", [symlink, hard_link, fifo, directory])
+def test_what_is_planted_is_refused_and_not_touched(
+    path: Path, tmp_path: Path, suffix: str, plant: Callable[[Path, Path], None]
+) -> None:
+    victim = tmp_path / "victim"
+    victim.write_text("mine")
+    plant(path.with_name(path.name + suffix), victim)
+    with pytest.raises(DeniedError):
+        tincans.connect(f"sqlite:{path}")
+    assert victim.read_text() == "mine"
+
+
+def test_every_file_is_for_this_user_only(path: Path, bob: Any) -> None:
+    bob.queue("jobs").put(1)
+    modes = {each.name: stat.S_IMODE(each.stat().st_mode) for each in path.parent.iterdir()}
+    assert modes == dict.fromkeys(["alice.db", "alice.db-wal", "alice.db-shm", "alice.db.lock"], 0o600)
+
+
+def test_a_file_that_is_no_database_is_refused_unchanged(path: Path) -> None:
+    path.write_bytes(b"Dear diary, " * 1000)
+    with pytest.raises(KeepError, match="damaged or no database"):
+        tincans.connect(f"sqlite:{path}")
+    assert path.read_bytes() == b"Dear diary, " * 1000
+
+
+def test_another_programs_database_is_refused_unchanged(path: Path) -> None:
+    with contextlib.closing(sqlite3.connect(path)) as database:
+        database.execute("CREATE TABLE recipes (name TEXT)")
+    before = path.read_bytes()
+    with pytest.raises(KeepError, match="another program"):
+        tincans.connect(f"sqlite:{path}")
+    assert path.read_bytes() == before
+
+
+def test_a_file_that_a_server_keeps_is_refused(path: Path) -> None:
+    tincans.serve("memory:keeper", keep=path).close()
+    with pytest.raises(KeepError, match="keep="):
+        tincans.connect(f"sqlite:{path}")
+
+
+def test_a_file_of_a_newer_tincans_is_refused(path: Path) -> None:
+    tincans.connect(f"sqlite:{path}").close()
+    with contextlib.closing(sqlite3.connect(path)) as database:
+        database.execute("PRAGMA user_version = 99")
+    with pytest.raises(KeepError, match=r"newer Tincans.*99.*Update"):
+        tincans.connect(f"sqlite:{path}")
+
+
+def test_a_network_file_system_is_refused_by_name(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(local_disk, "_kind", lambda path: 0x6969)
+    with pytest.raises(UnsupportedError, match="NFS"):
+        tincans.connect(f"sqlite:{path}")
+
+
+def test_a_directory_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(AddressError, match="nowhere"):
+        tincans.connect(f"sqlite:{tmp_path}/nowhere/alice.db")
+
+
+@pytest.mark.parametrize("url", ["sqlite:", "sqlite://host/alice.db"])
+def test_an_address_without_a_file_is_refused(url: str) -> None:
+    with pytest.raises(AddressError, match="names no file"):
+        tincans.connect(url)
+
+
+def test_a_policy_that_there_is_not_is_refused_with_the_ones_there_are(path: Path) -> None:
+    with pytest.raises(AddressError, match="full, normal, off"):
+        tincans.connect(f"sqlite:{path}?sync=sometimes")
+
+
+# -- disks ------------------------------------------------------------------------------------------------------------
+
+FILL = """
+import pathlib, sys, tincans
+from tincans.errors import TincansError
+junk = pathlib.Path(sys.argv[1], "junk")
+junk.write_bytes(bytes(3_000_000))
+bob = tincans.connect(f"sqlite:{sys.argv[1]}/alice.db")
+jobs, count = bob.queue("jobs"), 0
+try:
+    while True:
+        jobs.put(bytes(20_000))
+        count += 1
+except TincansError as error:
+    print(type(error).__name__, error)
+bob.close()
+with tincans.connect(f"sqlite:{sys.argv[1]}/alice.db") as bob:
+    print(count, bob.queue("jobs").count())
+    junk.unlink()
+    for _ in range(count):
+        with bob.queue("jobs").take(timeout=0) as job:
+            assert job.value == bytes(20_000)
+"""
+
+
+def test_a_full_disk_is_a_clear_error_and_what_was_acknowledged_stays(tmp_path: Path) -> None:
+    done = run(FILL, tmp_path, inside=f"mount -t tmpfs -o size=4m tmpfs {tmp_path}")
+    said = done.stdout.splitlines()
+    assert done.returncode == 0, done.stderr
+    assert said[0].startswith("KeepError")
+    assert "disk" in said[0] and "Nothing was changed" in said[0]
+    put, there = map(int, said[1].split())
+    assert put == there > 0
+
+
+TRY_ALL = """
+import sys, tincans
+from tincans.errors import TincansError
+for attempt in (tincans.connect, tincans.serve):
+    try:
+        attempt(f"sqlite:{sys.argv[1]}/alice.db")
+    except TincansError as error:
+        print(type(error).__name__, error)
+"""
+
+
+def test_a_full_disk_from_the_start_is_a_clear_error(tmp_path: Path) -> None:
+    inside = f"mount -t tmpfs -o size=64k tmpfs {tmp_path}; head -c 64k /dev/zero > {tmp_path}/junk"
+    done = run(TRY_ALL, tmp_path, inside=inside)
+    assert done.returncode == 0, done.stderr
+    assert [line.split()[0] for line in done.stdout.splitlines()] == ["KeepError"] * 2
+
+
+def test_a_read_only_disk_is_a_clear_error_and_the_content_stays(path: Path, bob: Any) -> None:
+    bob.queue("jobs").put("x")
+    bob.close()
+    inside = f"mount --bind {path.parent} {path.parent} && mount -o remount,bind,ro {path.parent}"
+    done = run(TRY_ALL, path.parent, inside=inside)
+    assert done.returncode == 0, done.stderr
+    said = done.stdout.splitlines()
+    assert len(said) == 2
+    assert all(line.split()[0] in ("DeniedError", "KeepError") and str(path) in line for line in said)
+    with tincans.connect(f"sqlite:{path}") as again:
+        assert again.queue("jobs").take(timeout=0).value == "x"
+
+
+# -- programs ---------------------------------------------------------------------------------------------------------
+
+WRITE = """
+import sys, tincans
+first = int(sys.argv[2])
+with tincans.connect(f"sqlite:{sys.argv[1]}?sync=normal") as bob:
+    for number in range(first, first + 200):
+        bob.queue("jobs").put(number)
+        bob.state[str(first)] = number
+"""
+
+
+def test_many_writers_take_turns_and_nothing_is_lost(path: Path, bob: Any) -> None:
+    words = [[sys.executable, "-c", WRITE, str(path), str(k * 1000)] for k in range(6)]
+    writers = [subprocess.Popen(each, stderr=subprocess.PIPE, text=True) for each in words]
+    for writer in writers:
+        _, trouble = writer.communicate(timeout=60)
+        assert writer.returncode == 0, trouble
+    taken = []
+    for _ in range(1200):
+        with bob.queue("jobs").take(timeout=0) as job:
+            taken.append(job.value)
+    assert sorted(taken) == sorted(k * 1000 + n for k in range(6) for n in range(200))
+    assert all(taken.index(k * 1000) < taken.index(k * 1000 + 199) for k in range(6))
+
+
+def in_child(action: Callable[[], bool]) -> bool:
+    """Whether it was true in a forked child."""
+    child = os.fork()
+    if child == 0:
+        result = 3
+        try:
+            result = 0 if action() else 1
+        finally:
+            os._exit(result)
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        done, status = os.waitpid(child, os.WNOHANG)
+        if done:
+            return os.waitstatus_to_exitcode(status) == 0
+        time.sleep(0.01)
+    os.kill(child, 9)
+    os.waitpid(child, 0)
+    return False
+
+
+def test_a_forked_child_has_handles_of_its_own_and_none_of_its_parents_locks(bob: Any) -> None:
+    lock, queue = bob.lock("update"), bob.queue("jobs")
+    assert lock.acquire(timeout=1)
+    queue.put("mine")
+    job = queue.take(timeout=1)
+
+    def child() -> bool:
+        queue.put("child's")
+        taken = queue.take(timeout=5)
+        taken.done()
+        return taken.value == "child's" and not bob.lock("update").acquire(timeout=0.05)
+
+    assert in_child(child)
+    job.done()
+    lock.release()
+    assert bob.lock("update").acquire(timeout=1)
+
+
+def test_a_forked_child_calls_over_a_box_of_its_own(path: Path, bob: Any) -> None:
+    with tincans.serve(f"sqlite:{path}") as alice:
+        alice.expose(lambda a, b: a + b, name="add")
+        assert bob.call.add(1, 2) == 3
+        assert in_child(lambda: bob.call.add(2, 5) == 7)
+        assert bob.call.add(3, 4) == 7
+
+
+def test_where_the_kernel_tells_of_no_changes_everything_still_works(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shared_bell, "watch", lambda path: None)
+    with tincans.serve(f"sqlite:{path}") as alice, tincans.connect(f"sqlite:{path}") as bob:
+        alice.expose(lambda a, b: a + b, name="add")
+        assert bob.call.add(2, 5) == 7
+        threading.Timer(0.1, bob.queue("jobs").put, ["late"]).start()
+        assert bob.queue("jobs").take(timeout=5).value == "late"
+        lock = bob.lock("update")
+        assert lock.acquire(timeout=1)
+        threading.Timer(0.1, lock.release).start()
+        assert bob.lock("update").acquire(timeout=5)
+
+
+def test_an_address_with_strange_characters_can_be_copied(tmp_path: Path) -> None:
+    strange = tmp_path / "a b?c#d%41.db"
+    with tincans.serve(f"sqlite:{tmp_path}/a%20b%3Fc%23d%2541.db") as alice:
+        assert strange.exists()
+        alice.expose(lambda: "here", name="where")
+        with tincans.connect(alice.url) as bob:
+            assert bob.call.where() == "here"
+
+
+# -- what is kept, and how long -------------------------------------------------------------------------------------
+
+
+def test_a_call_that_cannot_be_read_holds_up_nobody(path: Path, bob: Any) -> None:
+    bob.with_options(wait=False).call.echo(1)
+    with contextlib.closing(sqlite3.connect(path)) as database, database:
+        database.execute("UPDATE left_calls SET request = x'00'")
+    with tincans.serve(f"sqlite:{path}") as alice:
+        alice.expose(lambda n: n, name="echo")
+        assert bob.with_options(wait=False).call.echo(2).result(timeout=5) == 2
+        began, used = time.monotonic(), time.process_time()
+        eventually(lambda: time.monotonic() > began + 0.3)
+        assert time.process_time() - used < 0.2
+
+
+def test_garbage_in_a_box_ends_that_connection_and_no_other(path: Path, bob: Any) -> None:
+    with tincans.serve(f"sqlite:{path}") as alice, tincans.connect(f"sqlite:{path}") as other:
+        alice.expose(lambda n: n, name="echo")
+        assert (bob.call.echo(1), other.call.echo(2)) == (1, 2)
+        box = min(box for (box,) in rows(path, "SELECT id FROM boxes"))
+        with contextlib.closing(sqlite3.connect(path)) as database, database:
+            database.execute("INSERT INTO letters (box, down, body, at) VALUES (?, 0, x'0102', 0)", (box,))
+        assert other.call.echo(3) == 3
+        eventually(lambda: rows(path, f"SELECT run FROM boxes WHERE id = {box}") in ([(-1,)], []))
+        assert bob.with_options(idempotent=True).call.echo(4) == 4
+
+
+def test_the_command_line_puts_takes_and_calls(path: Path) -> None:
+    def tincans_says(*words: str) -> str:
+        command = [sys.executable, "-m", "tincans", *words]
+        return subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout.strip()
+
+    tincans_says("put", f"sqlite:{path}", "jobs", '{"x": 1}')
+    assert tincans_says("take", f"sqlite:{path}", "jobs") == '{"x": 1}'
+    with tincans.serve(f"sqlite:{path}") as alice:
+        alice.expose(lambda a, b: a + b, name="add")
+        assert tincans_says("call", f"sqlite:{path}", "add", "2", "5") == "7"
+
+
+def test_letters_of_the_json_wire_are_lines_that_people_can_read(path: Path) -> None:
+    with tincans.connect(f"json+sqlite:{path}") as bob:
+        bob.notify.add(2, 5)
+        (line,) = rows(path, "SELECT body FROM letters")[0]
+        assert b'"add"' in line
+        assert line.endswith(b"\n")
+
+
+def test_a_topic_keeps_so_many_notes_and_counts_what_was_lost(bob: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(topics, "MOST_NOTES", 100)
+    with bob.subscribe("news", on_full="wait") as notes:
+        for number in range(640):
+            bob.publish("news", number)
+        got = [notes.receive(timeout=1)]
+        while got[-1].value != 639:
+            got.append(notes.receive(timeout=1))
+    assert got[0].missed == got[0].value > 0
+    assert sum(note.missed for note in got) + len(got) == 640
+    assert notes.dropped == got[0].missed
+
+
+def test_old_notes_are_dropped(path: Path, bob: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(topics, "OLDEST_NOTE", 0.0)
+    for number in range(70):
+        bob.publish("news", number)
+    assert rows(path, "SELECT count(*) FROM notes")[0][0] < 10
+
+
+def test_wildcards_match_and_count_losses_by_topic(bob: Any) -> None:
+    with bob.subscribe("news.*", limit=4) as some, bob.subscribe(">", limit=1000) as everything:
+        for number in range(5):
+            bob.publish("news.a", number)
+            bob.publish("news.b", number)
+            bob.publish("weather.a", number)
+        assert [some.receive(timeout=1).topic for _ in range(4)] == ["news.a", "news.b"] * 2
+        assert some.dropped == 6
+        assert len([everything.receive(timeout=1) for _ in range(15)]) == 15
+    with pytest.raises(ArgumentError):
+        bob.publish("news.*", 1)
+
+
+def test_a_slow_subscriber_is_refused_when_it_asked_for_that(bob: Any) -> None:
+    with bob.subscribe("news", limit=2, on_full="refuse") as notes:
+        for number in range(3):
+            bob.publish("news", number)
+        with pytest.raises(FullError):
+            notes.receive(timeout=1)
+        bob.publish("news", "later")
+        note = notes.receive(timeout=1)
+        assert (note.value, note.missed) == ("later", None)
+
+
+def test_old_answers_are_cleaned_up(path: Path, bob: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(answers, "MOST_ANSWERS", 3)
+    with tincans.serve(f"sqlite:{path}") as alice:
+        alice.expose(lambda n: n, name="echo")
+        left = []
+        for number in range(6):
+            left.append(bob.with_options(wait=False).call.echo(number))
+            assert left[-1].result(timeout=5) == number
+    kept = [ticket for ticket in left if str(ticket) in {t for (t,) in rows(path, "SELECT ticket FROM left_calls")}]
+    assert 3 <= len(kept) <= 4
+    assert kept == left[-len(kept) :]
+    with pytest.raises(LookupError, match="cleaned up"):
+        left[0].result(timeout=0)
+
+
+def test_calls_that_nobody_answers_are_refused_beyond_a_bound(bob: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(answers, "MOST_OPEN", 2)
+    for _ in range(2):
+        bob.with_options(wait=False).call.add(1, 2)
+    with pytest.raises(FullError, match="Start the program"):
+        bob.with_options(wait=False).call.add(1, 2)
+
+
+def test_a_box_that_nobody_empties_takes_so_many_letters(bob: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(box, "MOST_WAITING", 5)
+    for _ in range(5):
+        bob.notify.add(1, 2)
+    with pytest.raises(WaitTimeoutError, match="nothing was sent"):
+        bob.with_options(timeout=0.1).notify.add(1, 2)
+
+
+def test_boxes_of_programs_that_are_gone_are_removed(path: Path) -> None:
+    with tincans.serve(f"sqlite:{path}") as alice:
+        alice.expose(lambda: "here", name="where")
+        for _ in range(5):
+            with tincans.connect(f"sqlite:{path}") as bob:
+                assert bob.call.where() == "here"
+        eventually(lambda: rows(path, "SELECT count(*) FROM boxes") == [(0,)])
+
+
+def test_a_message_over_the_limit_is_refused_before_anything_is_written(path: Path) -> None:
+    with tincans.connect(f"sqlite:{path}?max_message=1k") as bob:
+        with pytest.raises(TooLargeError):
+            bob.notify.add(bytes(2000))
+        assert rows(path, "SELECT count(*) FROM letters") == [(0,)]
+
+
+def test_versions_grow_across_deletes_and_keys(bob: Any) -> None:
+    versions = []
+    with bob.state.watch("k") as changes:
+        for round in range(3):
+            bob.state["k"] = round
+            versions.append(changes.receive(timeout=1).version)
+            bob.state["other"] = round
+            del bob.state["k"]
+            versions.append(changes.receive(timeout=1).version)
+    assert versions == sorted(set(versions))
+
+
+def test_a_delayed_job_is_taken_when_its_time_has_come(bob: Any) -> None:
+    queue = bob.queue("jobs")
+    queue.put("later", delay=0.3)
+    queue.put("now")
+    assert queue.take(timeout=0).value == "now"
+    began = time.monotonic()
+    assert queue.take(timeout=5).value == "later"
+    assert 0.1 < time.monotonic() - began < 2
+
+
+def test_a_job_given_back_stands_in_front_and_after_its_delay(bob: Any) -> None:
+    queue = bob.queue("jobs")
+    for value in "abc":
+        queue.put(value)
+    queue.take(timeout=0).give_back()
+    first = queue.take(timeout=0)
+    assert (first.value, first.deliveries) == ("a", 2)
+    first.give_back(delay=0.2)
+    assert [queue.take(timeout=1).value for _ in range(3)] == ["b", "c", "a"]
+
+
+def test_a_dead_letter_says_what_it_was(bob: Any) -> None:
+    queue = bob.queue("jobs", max_deliveries=1)
+    queue.put({"x": 1})
+    queue.take(timeout=0).give_back()
+    letter = queue.dead.take(timeout=0).value
+    assert (letter["queue"], letter["value"], letter["deliveries"]) == ("jobs", {"x": 1}, 1)
+    assert "given back" in letter["reason"]
+
+
+def test_the_jobs_of_a_peer_that_was_closed_are_free(path: Path, bob: Any) -> None:
+    with tincans.connect(f"sqlite:{path}") as other:
+        other.queue("jobs").put("x")
+        job = other.queue("jobs").take(timeout=0)
+    assert bob.queue("jobs").take(timeout=1).value == "x"
+    with pytest.raises(TincansError):
+        job.done()
+
+
+def test_a_job_done_twice_is_an_error(bob: Any) -> None:
+    bob.queue("jobs").put("x")
+    job = bob.queue("jobs").take(timeout=0)
+    job.done()
+    with pytest.raises(LeaseLostError):
+        job.done()
+
+
+def test_closing_ends_every_wait(path: Path) -> None:
+    bob = tincans.connect(f"sqlite:{path}")
+    ended: list[str] = []
+
+    def wait(action: Callable[[], object]) -> None:
+        try:
+            action()
+        except TincansError as error:
+            ended.append(error.code)
+
+    waits = [bob.queue("jobs").take, bob.subscribe("news").receive, bob.state.watch("k").receive, bob.flag("f").wait]
+    threads = [threading.Thread(target=wait, args=[action]) for action in waits]
+    for thread in threads:
+        thread.start()
+    time.sleep(0.05)
+    bob.close()
+    eventually(lambda: ended == ["closed"] * 4)
+    for thread in threads:
+        thread.join()
