@@ -23,4 +23,6 @@ METHODS = [
     "stdio:{python} -m tincans.conformance.program stdio:",
     "json+unix:{name}",
     "text+unix:{name}",
+    "mmap:{dir}/board",
+    "text+mmap:{dir}/line",
 ]
