@@ -23,6 +23,7 @@ METHODS = [
     "stdio:{python} -m tincans.conformance.program stdio:",
     "json+unix:{name}",
     "text+unix:{name}",
+    "file:{dir}/board.json",
     "mmap:{dir}/board",
     "text+mmap:{dir}/line",
 ]

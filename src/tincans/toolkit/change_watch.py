@@ -23,9 +23,9 @@ from tincans.toolkit.doorbell import Doorbell
 from tincans.toolkit.fork_guard import abandon_in_child
 
 _MODIFY, _ATTRIB, _CLOSE_WRITE = 0x2, 0x4, 0x8  # linux/inotify.h
-_MOVED_TO, _CREATE, _DELETE, _DELETE_SELF = 0x80, 0x100, 0x200, 0x400
+_MOVED_TO, _DELETE, _DELETE_SELF = 0x80, 0x200, 0x400
 FILE_EVENTS = _MODIFY | _ATTRIB | _DELETE_SELF
-DIRECTORY_EVENTS = _CLOSE_WRITE | _MOVED_TO | _CREATE | _DELETE
+DIRECTORY_EVENTS = _CLOSE_WRITE | _MOVED_TO | _DELETE
 LOOK = 1.0
 """Seconds between two looks where the kernel tells of changes."""
 
@@ -74,14 +74,20 @@ class ChangeWatch:
         try:
             left = self._look if timeout is None else min(timeout, self._look)
             changed = bool(self._poll.poll(left * 1000))
-            self._silence()
+            self._drain()
             return changed or deadline is None or time.monotonic() < deadline
         finally:
             self._busy = False
             if self.closed:
                 self._give_back()
 
-    def _silence(self) -> None:
+    def silence(self) -> None:
+        """Forget what has changed up to now: called before a look, so that what comes after it is told."""
+        with self._guard:
+            if not self._given_back:
+                self._drain()
+
+    def _drain(self) -> None:
         try:
             while self._fd >= 0 and len(os.read(self._fd, 65536)) > 32768:
                 continue
