@@ -65,6 +65,7 @@ faults: $(VENV)/installed-test
 	@$(BIN)/python tests/faults/idle.py
 	@$(BIN)/python tests/faults/crowd.py
 	@for method in $(MAPPED); do $(BIN)/python tests/faults/mapped.py "$$method" 60 || exit 1; done
+	@$(BIN)/python tests/faults/document.py $(KILLS)
 
 ring:
 	$(MAKE) -C tests/ring all

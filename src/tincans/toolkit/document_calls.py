@@ -21,7 +21,7 @@ from typing import Any
 import msgspec
 
 from tincans.contracts import Buffer, Identity, Parts
-from tincans.errors import ClosedError, KeepError, TincansError, TooLargeError, WaitTimeoutError
+from tincans.errors import ClosedError, TincansError, TooLargeError, WaitTimeoutError
 from tincans.toolkit.change_watch import ChangeWatch
 from tincans.toolkit.descriptor_writer import size
 from tincans.toolkit.json_document import Content, Draft, JsonDocument
@@ -268,7 +268,9 @@ class ServingConnection(DocumentConnection):
     def _could_write(self, timeout: float) -> bool:
         try:
             self._write(timeout)
-        except (KeepError, WaitTimeoutError, TooLargeError) as error:
+        except ClosedError:
+            return False
+        except TincansError as error:
             self._complain(error)
             return False
         return True
@@ -304,7 +306,9 @@ class ServingConnection(DocumentConnection):
             if self._out and not self._writing.locked():
                 self._write(0.05)
             return self._document.now()
-        except (KeepError, WaitTimeoutError, TooLargeError) as error:
+        except ClosedError:
+            raise
+        except TincansError as error:
             self._complain(error)
             return None
 

@@ -20,7 +20,7 @@ from typing import Any
 
 import msgspec
 
-from tincans.errors import ClosedError, DeniedError, KeepError, TooLargeError, WaitTimeoutError
+from tincans.errors import ClosedError, DeniedError, KeepError, TincansError, TooLargeError, WaitTimeoutError
 from tincans.toolkit.file_trouble import trouble
 from tincans.toolkit.fork_guard import abandon_in_child
 from tincans.toolkit.private_file import FILE_MODE, open_private, same_file
@@ -186,6 +186,8 @@ class JsonDocument:
             )
         try:
             fd = self._written(data)
+        except TincansError:  # some of them are OSErrors too
+            raise
         except OSError as error:
             raise trouble(self.path, error) from error
         with self._reading:
@@ -193,24 +195,31 @@ class JsonDocument:
             self._keep(fd, _signature(os.fstat(fd)))
 
     def _written(self, data: bytes) -> int:
-        """Replace the file; a descriptor of the new one."""
-        fd = self._new_file()
+        """Replace the file; a descriptor of the new one, for reading only: it must not keep a disk from going away."""
         try:
-            with suppress(FileNotFoundError):
-                os.fchmod(fd, self.path.lstat().st_mode & 0o777)
-            left = memoryview(data)
-            while left:
-                left = left[os.write(fd, left) :]
-            if self._fsync:
-                os.fsync(fd)
+            fd = self._new_file()
+            try:
+                self._fill(fd, data)
+                reading = os.open(self._new_path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            finally:
+                os.close(fd)
             self._new_path.rename(self.path)
-        except BaseException:
-            os.close(fd)
-            self._new_path.unlink(missing_ok=True)
+        except OSError as error:
+            if not isinstance(error, TincansError):
+                self._new_path.unlink(missing_ok=True)
             raise
         if self._fsync:
             self._sync_directory()
-        return fd
+        return reading
+
+    def _fill(self, fd: int, data: bytes) -> None:
+        with suppress(FileNotFoundError):
+            os.fchmod(fd, self.path.lstat().st_mode & 0o777)
+        left = memoryview(data)
+        while left:
+            left = left[os.write(fd, left) :]
+        if self._fsync:
+            os.fsync(fd)
 
     def _new_file(self) -> int:
         """PATH.new, empty. What a killed writer left there goes, for the lock is ours; anything planted is refused."""
