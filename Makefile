@@ -66,6 +66,7 @@ faults: $(VENV)/installed-test
 	@$(BIN)/python tests/faults/crowd.py
 	@for method in $(MAPPED); do $(BIN)/python tests/faults/mapped.py "$$method" 60 || exit 1; done
 	@$(BIN)/python tests/faults/document.py $(KILLS)
+	@$(BIN)/python tests/faults/toggles.py 100000
 
 ring:
 	$(MAKE) -C tests/ring all

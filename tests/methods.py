@@ -26,4 +26,5 @@ METHODS = [
     "file:{dir}/board.json",
     "mmap:{dir}/board",
     "text+mmap:{dir}/line",
+    "signal:{dir}/flags",
 ]

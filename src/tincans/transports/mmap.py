@@ -35,12 +35,12 @@ from tincans.toolkit.value_watch import ValueWatch
 
 FACTS = Facts(
     summary="values and flags in the pages of a file: read in microseconds, without asking anybody",
-    call=No("a page of memory answers nothing", "unix"),
+    call=No("a page of memory answers nothing", "file"),
     publish=No("only the latest value stands in the file, so news would be lost unseen", "unix"),
-    queue=No("a file of fixed size holds values, not jobs", "unix"),
+    queue=No("a file of fixed size holds values, not jobs", "file"),
     state=NATIVE,
     flag=NATIVE,
-    lock=No("a lock would have to be written into a page, where it outlives a holder that is killed", "unix"),
+    lock=No("a lock would have to be written into a page, where it outlives a holder that is killed", "file"),
     share=No("the file has one fixed size, and large buffers would fill it", "shm"),
     order="the last write wins; everybody sees each key's changes in the same order",
     delivery="a value that was set is seen by every later read; a slow watcher sees the latest",
