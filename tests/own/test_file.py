@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import os
@@ -11,7 +12,7 @@ import sys
 import textwrap
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ import pytest
 from faults.document import kill_at_each_call, kill_at_random
 
 import tincans
+import tincans.aio
 from tincans.conformance.patience import eventually
 from tincans.conformance.plugin import start_alice, stop
 from tincans.errors import DeniedError, FullError, KeepError, NameInUseError, TincansError, WaitTimeoutError
@@ -186,6 +188,61 @@ def test_a_stream_is_refused_and_serving_goes_on(alice: Any, path: Path) -> None
         with pytest.raises(TincansError, match="stream"):
             peer.call.count(3)
         assert peer.call.add(1, 2) == 3
+
+
+def test_a_stream_of_an_async_server_is_refused_too(path: Path) -> None:
+    async def main() -> None:
+        async with await tincans.aio.serve(f"file:{path}") as server, tincans.aio.connect(f"file:{path}") as peer:
+
+            @server.expose
+            async def count(n: int) -> AsyncIterator[int]:
+                for i in range(n):
+                    yield i
+
+            @server.expose
+            async def add(a: int, b: int) -> int:
+                return a + b
+
+            with pytest.raises(TincansError, match="stream"):
+                await peer.with_options(timeout=5).call.count(3)
+            assert await peer.call.add(1, 2) == 3
+
+    asyncio.run(main())
+
+
+def test_a_server_that_still_works_keeps_others_from_serving(path: Path) -> None:
+    with tincans.serve(f"file:{path}") as server:
+        begun, go_on = threading.Event(), threading.Event()
+
+        @server.expose
+        def work() -> None:
+            begun.set()
+            go_on.wait(10)
+
+        with tincans.connect(f"file:{path}") as peer:
+            future = peer.start.work()
+            assert begun.wait(5)
+            closing = threading.Thread(target=server.close)
+            closing.start()
+            time.sleep(0.1)
+            with pytest.raises(NameInUseError):
+                tincans.serve(f"file:{path}")
+            go_on.set()
+            closing.join(10)
+            assert future.result(5) is None
+    tincans.serve(f"file:{path}").close()
+
+
+def test_a_queue_that_is_no_list_is_an_error_and_nothing_is_lost(path: Path) -> None:
+    path.write_text('{"queues": {"jobs": {"value": 5}}}')
+    with tincans.connect(f"file:{path}") as peer, pytest.raises(KeepError, match="no list"):
+        peer.queue("jobs").put(1)
+    assert content_of(path) == {"queues": {"jobs": {"value": 5}}}
+
+
+def test_a_directory_that_is_not_there_is_told_at_once(tmp_path: Path) -> None:
+    with pytest.raises(tincans.AddressError, match="no directory"):
+        tincans.connect(f"file:{tmp_path}/nowhere/board.json")
 
 
 def test_a_call_that_was_left_is_done_when_the_server_starts(path: Path) -> None:

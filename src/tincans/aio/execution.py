@@ -141,7 +141,7 @@ class AsyncExecutor(Executor):
             link.post(Reply(id, None, stream=True))
         except TincansError as error:  # the wire has no streams
             self._background.run(result.aclose())
-            self._fail(link, request, error)
+            self.fail(link, request, error)
             return
         context.run(partial(send_out, link, id, result, credit=WINDOW if link.turns is None else UNBOUNDED))
 

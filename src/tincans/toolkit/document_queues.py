@@ -18,7 +18,7 @@ import msgspec
 
 from tincans.contracts import Delivery, Policy, Wire
 from tincans.core.hub import arguments
-from tincans.errors import FullError, LeaseLostError, WaitTimeoutError
+from tincans.errors import FullError, KeepError, LeaseLostError, WaitTimeoutError
 from tincans.toolkit.change_watch import ChangeWatch
 from tincans.toolkit.json_document import Draft, JsonDocument
 
@@ -151,8 +151,12 @@ def _checked(jobs: Any) -> list[Job]:
 
 
 def _list(draft: Draft, queue: str) -> list[Job]:
-    jobs = draft.section("queues").setdefault(queue, [])
-    return jobs if isinstance(jobs, list) else []
+    jobs: Any = draft.section("queues").setdefault(queue, [])
+    if not isinstance(jobs, list):
+        raise KeepError(
+            f'The queue {queue!r} in the file is no list but {type(jobs).__name__}. Mend it: "{queue}": [].'
+        )
+    return jobs
 
 
 def _number(value: Any) -> float:

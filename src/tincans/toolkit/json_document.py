@@ -20,7 +20,15 @@ from typing import Any
 
 import msgspec
 
-from tincans.errors import ClosedError, DeniedError, KeepError, TincansError, TooLargeError, WaitTimeoutError
+from tincans.errors import (
+    AddressError,
+    ClosedError,
+    DeniedError,
+    KeepError,
+    TincansError,
+    TooLargeError,
+    WaitTimeoutError,
+)
 from tincans.toolkit.file_trouble import trouble
 from tincans.toolkit.fork_guard import abandon_in_child
 from tincans.toolkit.private_file import FILE_MODE, open_private, same_file
@@ -87,6 +95,8 @@ class JsonDocument:
         self._signature = _NOTHING
         self._content: Content = {}
         self._closed = False
+        if not path.parent.is_dir():
+            raise AddressError(f"There is no directory {path.parent} to keep {path.name} in. Make it first.")
         abandon_in_child(self)
         self.now()
 
@@ -185,22 +195,26 @@ class JsonDocument:
                 f"{self.path} would have {len(data):,} bytes; the limit is {self._largest:,}. Nothing was changed."
             )
         try:
-            fd = self._written(data)
+            fd, signature = self._written(data)
         except TincansError:  # some of them are OSErrors too
             raise
         except OSError as error:
             raise trouble(self.path, error) from error
         with self._reading:
             self._content = content
-            self._keep(fd, _signature(os.fstat(fd)))
+            self._keep(fd, signature)
 
-    def _written(self, data: bytes) -> int:
-        """Replace the file; a descriptor of the new one, for reading only: it must not keep a disk from going away."""
+    def _written(self, data: bytes) -> tuple[int, _Signature]:
+        """Replace the file; a descriptor of the new one, for reading only: it must not keep a disk from going away.
+
+        Its signature is from before the others could see it, so that whatever they do to it then is news.
+        """
         try:
             fd = self._new_file()
             try:
                 self._fill(fd, data)
                 reading = os.open(self._new_path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+                signature = _signature(os.fstat(fd))
             finally:
                 os.close(fd)
             self._new_path.rename(self.path)
@@ -210,7 +224,7 @@ class JsonDocument:
             raise
         if self._fsync:
             self._sync_directory()
-        return reading
+        return reading, signature
 
     def _fill(self, fd: int, data: bytes) -> None:
         with suppress(FileNotFoundError):

@@ -7,7 +7,8 @@ of the whole file at most, default 64M).
 Delivery: a call waits in the file until a program serves it; one that was being done when its program was killed is
 done again. Jobs come at least once, in order.
 Leaves behind: the file, PATH.lock (under which it is changed) and PATH.locks (which holds the named locks), both empty.
-Limits: this machine, this user, a local disk. Each change writes the whole file: some hundred changes a second at most.
+Limits: this machine, this user, a local disk. Each change writes the whole file: some hundred changes a second at
+most. Best kept in a directory of its own, for whoever waits is woken by every change in the directory.
 
 A call stands in the file as `{"commands": {"<uuid>": {"command": "add", "args": [2, 5], "result": 7}}}`, with "error"
 in place of "result" when it failed, and "kwargs" where there are any. A program that takes the lock (flock on
@@ -32,9 +33,12 @@ from tincans.core.address import Address, Option
 from tincans.errors import AddressError, ClosedError, NameInUseError
 from tincans.facts import NATIVE, Facts, No
 from tincans.toolkit import name_lock
-from tincans.toolkit.document_calls import CallingConnection, DocumentAnswers, Keeping, ServingConnection
+from tincans.toolkit.document_answers import DocumentAnswers
+from tincans.toolkit.document_caller import CallingConnection
+from tincans.toolkit.document_connection import Keeping
 from tincans.toolkit.document_locks import DocumentLocks
 from tincans.toolkit.document_queues import DocumentQueues
+from tincans.toolkit.document_server import ServingConnection
 from tincans.toolkit.document_values import DocumentValues
 from tincans.toolkit.doorbell import Doorbell
 from tincans.toolkit.json_document import JsonDocument
@@ -134,9 +138,9 @@ class FileListener:
         """See contracts.Listener."""
         if not self._closed:
             self._closed = True
-            self._lock.release()
             self._bell.close()
-            if not self._accepted:
+            self._connection.at_end = self._lock.release
+            if not self._accepted or self._connection.is_closed():
                 self._connection.close()
 
     def fileno(self) -> int | None:
