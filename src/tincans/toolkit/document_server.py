@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from tincans.errors import ClosedError, TincansError
+from tincans.errors import ClosedError, TincansError, WaitTimeoutError
 from tincans.toolkit.document_connection import GIVEN_UP, GRACE, DocumentConnection, is_answered
 from tincans.toolkit.json_document import Content
 
@@ -24,6 +24,9 @@ AT_ONCE = 256
 
 TRY_AGAIN = 0.1
 """Seconds after which what could not be written is tried again."""
+
+LONG = 5.0
+"""Seconds for which others hold the lock, after which that is worth a warning."""
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode
@@ -71,6 +74,10 @@ class ServingConnection(DocumentConnection):
             self._write(timeout)
         except ClosedError:
             return False
+        except WaitTimeoutError as error:
+            if timeout >= LONG:
+                self._complain(error)
+            return False
         except TincansError as error:
             self._complain(error)
             return False
@@ -103,9 +110,9 @@ class ServingConnection(DocumentConnection):
 
     def _look(self) -> Content | None:
         """A file that is damaged for a while must not end the service: it is looked at again after each change."""
+        if self._out and not self._writing.locked():
+            self._could_write(TRY_AGAIN)
         try:
-            if self._out and not self._writing.locked():
-                self._write(0.05)
             return self._document.now()
         except ClosedError:
             raise

@@ -31,7 +31,7 @@ def locked(guard: threading.Lock, descriptor: Callable[[], int], timeout: float 
     >>> with tempfile.TemporaryFile() as file, locked(threading.Lock(), file.fileno, 1.0, "it"):
     ...     pass
     """
-    patience = PATIENCE if timeout is None else timeout
+    patience = PATIENCE if timeout is None else max(0.0, timeout)
     deadline = time.monotonic() + patience
     if not guard.acquire(True, patience):
         raise _busy(what, patience)

@@ -124,7 +124,7 @@ class JsonDocument:
     @contextmanager
     def changing(self, *, timeout: float | None) -> Iterator[Draft]:
         """The content under the lock; it is written when the block ends well. WaitTimeoutError when others hold it."""
-        patience = PATIENCE if timeout is None else timeout
+        patience = PATIENCE if timeout is None else max(0.0, timeout)
         if not self._guard.acquire(True, patience):
             raise self._held(patience)
         try:
