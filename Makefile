@@ -8,6 +8,7 @@ COUNT := 1000000
 KILLS := 200
 # The methods that two programs reach each other by, as tests/two_programs writes them.
 FAULTY := 'unix:{name}' '{name}' 'pipe:{name}' 'tcp://127.0.0.1:{port}' 'json+unix:{name}' 'sqlite:{dir}/alice.db'
+MAPPED := 'mmap:{dir}/board' 'text+mmap:{dir}/line'
 DOORS := 'unix:{name}' 'tcp://127.0.0.1:{port}' 'pipe:{name}'
 WIRES := $(basename $(notdir $(wildcard src/tincans/wires/[a-z]*.py)))
 NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
@@ -66,6 +67,9 @@ faults: $(VENV)/installed-test
 	@$(BIN)/python tests/faults/idle.py
 	@$(BIN)/python tests/faults/crowd.py
 	@$(BIN)/python tests/faults/redis_kills.py $(shell expr $(KILLS) / 4 + 1)
+	@for method in $(MAPPED); do $(BIN)/python tests/faults/mapped.py "$$method" 60 || exit 1; done
+	@$(BIN)/python tests/faults/document.py $(KILLS)
+	@$(BIN)/python tests/faults/toggles.py 100000
 
 ring:
 	$(MAKE) -C tests/ring all

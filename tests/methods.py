@@ -32,4 +32,8 @@ METHODS = [
     "text+redis://{redis}/4",
     "sqlite:{dir}/alice.db",
     "json+sqlite:{dir}/alice.db",
+    "file:{dir}/board.json",
+    "mmap:{dir}/board",
+    "text+mmap:{dir}/line",
+    "signal:{dir}/flags",
 ]

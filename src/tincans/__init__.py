@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from tincans.server import Server, serve
     from tincans.sharing import empty
     from tincans.tickets import Ticket
+    from tincans.toolkit.single_instance import SingleInstance, single
 
 __all__ = [
     "AddressError",
@@ -72,6 +73,7 @@ __all__ = [
     "RemoteError",
     "ResultError",
     "Server",
+    "SingleInstance",
     "State",
     "Ticket",
     "TincansError",
@@ -87,14 +89,17 @@ __all__ = [
     "empty",
     "methods",
     "serve",
+    "single",
 ]
 
 
 _LATER = {
     "Server": "tincans.server",
-    "serve": "tincans.server",
+    "SingleInstance": "tincans.toolkit.single_instance",
     "Ticket": "tincans.tickets",
     "empty": "tincans.sharing",
+    "serve": "tincans.server",
+    "single": "tincans.toolkit.single_instance",
 }
 
 

@@ -54,6 +54,8 @@ def test_bob_hears_the_right_answers(results: dict[str, dict[str, Any]], method:
         "lock": {'with alice.lock("door"):': "held"},
         "share": {"alice.call.size(bytes(1_000_000))": 1_000_000},
     }
+    if not KNOWN[method].two_way:
+        del expected["call"]["list(alice.call.count_to(3))"]
     able = [verb for verb in VERBS if not isinstance(KNOWN[method].verdict(verb), No)]
     assert heard == {said: value for verb in able for said, value in expected[verb].items()}
 
@@ -61,7 +63,7 @@ def test_bob_hears_the_right_answers(results: dict[str, dict[str, Any]], method:
 @pytest.mark.parametrize("method", TWO_PROGRAMS)
 def test_the_time_of_a_call_is_told(results: dict[str, dict[str, Any]], method: str) -> None:
     assert 0 < results[method]["median"] < 1
-    assert results[method]["calls"] > 10
+    assert results[method]["calls"] > (1 if KNOWN[method].stored else 10)  # each is on the disk before it is answered
 
 
 def test_a_person_reads_what_was_said_and_how_long_it_took(capsys: pytest.CaptureFixture[str]) -> None:

@@ -14,6 +14,7 @@ import pytest
 from fuzz.wires import corpus, fuzz
 
 from tincans.contracts import Wire
+from tincans.wires.commands import WIRE as COMMANDS
 from tincans.wires.json import WIRE as JSON
 from tincans.wires.native import WIRE as NATIVE
 from tincans.wires.text import WIRE as TEXT
@@ -24,7 +25,11 @@ MEMORY = 300 * 1024
 """KiB by which the process may grow: a frame here has 30 KiB at most, so any real bomb is far beyond."""
 
 
-@pytest.mark.parametrize("wire", [NATIVE, JSON, TEXT, TEXT.for_caller], ids=["native", "json", "text", "answers"])
+@pytest.mark.parametrize(
+    "wire",
+    [NATIVE, JSON, TEXT, TEXT.for_caller, COMMANDS],
+    ids=["native", "json", "text", "answers", "commands"],
+)
 def test_hostile_frames_give_our_own_errors_and_take_no_memory(wire: Wire) -> None:
     print(f"TINCANS_FUZZ_SEED={SEED}")
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

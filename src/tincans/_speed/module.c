@@ -1,7 +1,7 @@
 /* The Python module `tincans._speed._ring`: the type Ring, and waiting on descriptors in one call.
  *
  * Rules of this file
- * - It starts the module and keeps its state; ring_type.c and descriptors.c have the contents.
+ * - It starts the module and keeps its state; ring_type.c, descriptors.c and signals.c have the contents.
  * - Errors are raised as the classes of tincans.errors, so that no Python layer is needed on the fast path.
  */
 #include "module.h"
@@ -72,6 +72,8 @@ static int execute(PyObject *module) {
     if (state->patience_type == NULL || PyModule_AddType(module, state->patience_type) < 0)
         return -1;
     if (state->ring_type == NULL || PyModule_AddType(module, state->ring_type) < 0 || load_errors(state) < 0)
+        return -1;
+    if (PyModule_AddFunctions(module, signal_functions) < 0)
         return -1;
     return PyModule_AddFunctions(module, descriptor_functions);
 }

@@ -36,5 +36,6 @@ struct module_state *module_state_of(PyObject *ring);
 extern PyType_Spec ring_type_spec;
 extern PyType_Spec patience_type_spec;
 extern PyMethodDef descriptor_functions[];
+extern PyMethodDef signal_functions[];
 
 #endif

@@ -40,6 +40,7 @@ from tincans.errors import (
 from tincans.finder import methods
 from tincans.pump.execution import caller
 from tincans.sharing import empty
+from tincans.toolkit.single_instance import SingleInstance, single
 from tincans.version import VERSION as __version__
 
 __all__ = [
@@ -67,6 +68,7 @@ __all__ = [
     "RemoteError",
     "ResultError",
     "Server",
+    "SingleInstance",
     "State",
     "Ticket",
     "TincansError",
@@ -82,4 +84,5 @@ __all__ = [
     "empty",
     "methods",
     "serve",
+    "single",
 ]

@@ -24,7 +24,7 @@ from tincans.core.dispatch import Dispatcher, Exposed
 from tincans.core.messages import Reply, Request
 from tincans.core.signature import is_async
 from tincans.core.streams import WINDOW
-from tincans.errors import CallCancelledError
+from tincans.errors import CallCancelledError, TincansError
 from tincans.pump.execution import UNCANCELLABLE, Executor, Running, calling_now, may_have_happened
 from tincans.pump.link import Link
 from tincans.pump.references import CALL_BACK
@@ -139,7 +139,12 @@ class AsyncExecutor(Executor):
             return
         context = contextvars.copy_context()
         context.run(calling_now.set, (link, request))
-        link.post(Reply(id, None, stream=True))
+        try:
+            link.post(Reply(id, None, stream=True))
+        except TincansError as error:  # the wire has no streams
+            self._background.run(result.aclose())
+            self.fail(link, request, error)
+            return
         context.run(partial(send_out, link, id, result, credit=WINDOW if link.turns is None else UNBOUNDED))
 
 

@@ -28,7 +28,7 @@ import tincans
 from tincans.cli.exits import Exit
 from tincans.cli.libraries import missing
 from tincans.cli.output import json_text, show, table
-from tincans.facts import Facts
+from tincans.facts import Facts, No
 
 WHO = {"alice": ["-m", "tincans.cli.demo_alice"], "bob": ["-m", "tincans.cli.demo_bob"]}
 PATIENCE = 30.0  # seconds for both programs to start and say everything on one method
@@ -97,9 +97,13 @@ def obstacle(facts: Facts) -> str:
     return missing(facts) or (f"needs {facts.service}" if facts.service else "")
 
 
-def demo_url(method: str, facts: Facts) -> str:
-    """Where Alice of the demo serves: any free port on this machine, or a name that nobody else has."""
-    return f"{method}://127.0.0.1:0" if facts.reach == "network" else f"{method}:demo-{os.getpid()}"
+def demo_url(method: str, facts: Facts, place: str) -> str:
+    """Where Alice of the demo serves: any free port of this machine, a file in `place`, or a name nobody else has."""
+    if facts.reach == "network":
+        return f"{method}://127.0.0.1:0"
+    if facts.stored or isinstance(facts.call, No):  # it lives in files, which outlive the programs
+        return f"{method}:{quote(place)}/demo"
+    return f"{method}:demo-{os.getpid()}"
 
 
 def conversation(method: str, facts: Facts, place: str) -> Iterator[dict[str, Any]]:
@@ -108,7 +112,7 @@ def conversation(method: str, facts: Facts, place: str) -> Iterator[dict[str, An
         command = shlex.join([sys.executable, *WHO["alice"], "stdio:"])
         yield from _told_by_bob(f"stdio:{quote(command, safe=' /')}", place)
         return
-    with _started("alice", demo_url(method, facts), place) as alice:
+    with _started("alice", demo_url(method, facts, place), place) as alice:
         url = next(_lines(alice, time.monotonic() + PATIENCE), None)
         if url is None:
             raise RuntimeError(f"Alice did not start: {_last_words('alice', place)}")

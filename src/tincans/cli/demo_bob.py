@@ -3,7 +3,8 @@
 Rules of this file
 - It reads as a user's program would: only the public face is used.
 - He prints one JSON object per line: {"verb", "said", "heard"} for each thing he did, {"verb", "no"} for a verb
-  that the method refuses, and last {"calls", "median", "pid"}, the time of one call in seconds.
+  that the method refuses, and last {"calls", "median", "pid"}, the time of one call in seconds (of one look at a flag,
+  where nothing can be called).
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import tincans
-from tincans.errors import UnsupportedError
+from tincans.errors import UnsendableError, UnsupportedError
 
 TIMED_FOR = 0.3  # seconds: long enough for a steady median, short enough for a demo of many methods
 MOST_CALLS = 5_000
@@ -53,6 +54,11 @@ def _lock(alice: Any) -> Any:
         return "held"
 
 
+def _share(alice: Any) -> Any:
+    alice.share(bytearray(1))  # refused where large buffers cannot travel beside a message
+    return alice.call.size(bytes(1_000_000))
+
+
 SCRIPT: tuple[Said, ...] = (
     ("call", "alice.call.add(2, 5)", lambda alice: alice.call.add(2, 5)),
     ("call", "list(alice.call.count_to(3))", lambda alice: list(alice.call.count_to(3))),
@@ -61,7 +67,7 @@ SCRIPT: tuple[Said, ...] = (
     ("state", 'alice.state["mood"] = "good"', _state),
     ("flag", 'alice.flag("paused").set()', _flag),
     ("lock", 'with alice.lock("door"):', _lock),
-    ("share", "alice.call.size(bytes(1_000_000))", lambda alice: alice.call.size(bytes(1_000_000))),
+    ("share", "alice.call.size(bytes(1_000_000))", _share),
 )
 
 
@@ -72,7 +78,7 @@ def talk(url: str) -> Iterator[dict[str, Any]]:
         for verb, said, do in SCRIPT:
             try:
                 yield {"verb": verb, "said": said, "heard": do(alice)}
-            except UnsupportedError as error:
+            except (UnsupportedError, UnsendableError) as error:  # the latter: a stream where answers go one way
                 yield {"verb": verb, "no": str(error)}
         taken = time_calls(alice)
         yield {"calls": len(taken), "median": statistics.median(taken), "pid": os.getpid()}
@@ -81,13 +87,26 @@ def talk(url: str) -> Iterator[dict[str, Any]]:
 
 
 def time_calls(alice: Any) -> list[float]:
-    """Seconds of each call of `add`, one after another."""
+    """Seconds of each call of `add`, one after another; of each look at a flag where nothing can be called."""
     taken: list[float] = []
     end = time.perf_counter() + TIMED_FOR
+    do = _add
     while (start := time.perf_counter()) < end and len(taken) < MOST_CALLS:
-        alice.call.add(2, 5)
+        try:
+            do(alice)
+        except UnsupportedError:
+            do = _look
+            continue
         taken.append(time.perf_counter() - start)
     return taken
+
+
+def _add(alice: Any) -> Any:
+    return alice.call.add(2, 5)
+
+
+def _look(alice: Any) -> Any:
+    return alice.flag("paused").is_set()
 
 
 if __name__ == "__main__":

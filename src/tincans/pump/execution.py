@@ -268,7 +268,12 @@ class Executor:
             return
         pull = Pull(link, id, iterator, credit=0)
         link.session.outlets[id] = pull  # before the answer: a Cancel may follow it at once
-        link.send(Reply(id, None, stream=True), timeout=ANSWER_TIMEOUT)
+        try:
+            link.send(Reply(id, None, stream=True), timeout=ANSWER_TIMEOUT)
+        except TincansError:  # the wire has no streams, or the link is gone
+            link.session.outlets.pop(id, None)
+            pull.cancel()
+            raise
         pull.grant(WINDOW if link.turns is None else UNBOUNDED)
 
     def _await(self, link: Link, request: Request[Any], coroutine: Any) -> None:

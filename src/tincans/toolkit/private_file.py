@@ -18,8 +18,8 @@ FILE_MODE = 0o600
 _LINK_ERRORS = (errno.ELOOP, errno.EMLINK, errno.ENXIO, errno.EISDIR, errno.ENOTDIR)
 
 
-def open_private(path: Path, *, create: bool) -> int:
-    """Open `path` for reading and writing: a regular file of this user with one name, made with mode 0600.
+def open_private(path: Path, *, create: bool, write: bool = True) -> int:
+    """Open `path` for reading, and writing if asked: a regular file of this user with one name, made with mode 0600.
 
     FileNotFoundError only when `create` is false; DeniedError for a link, pipe, directory or another's file.
 
@@ -28,7 +28,7 @@ def open_private(path: Path, *, create: bool) -> int:
     ...     descriptor = open_private(Path(place, "a.lock"), create=True)
     ...     os.close(descriptor)
     """
-    flags = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
+    flags = (os.O_RDWR if write else os.O_RDONLY) | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
     try:
         descriptor = os.open(path, flags | (os.O_CREAT if create else 0), FILE_MODE)
     except FileNotFoundError:

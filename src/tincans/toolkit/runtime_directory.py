@@ -11,7 +11,6 @@ from __future__ import annotations
 import itertools
 import os
 import re
-import stat
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,9 +18,11 @@ from pathlib import Path
 
 from tincans.errors import AddressError, DeniedError
 from tincans.toolkit import name_lock
+from tincans.toolkit.private_directory import private_directory
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]{0,99}")
 _counter = itertools.count(1)
+_ADVICE = "or set TINCANS_RUNTIME_DIR to a directory of your own, for both programs"
 
 
 def runtime_directory() -> Path:
@@ -61,39 +62,7 @@ def _wanted() -> Path:
 
 
 def _private(path: Path) -> Path:
-    """`path` as a directory that only this user can enter, made when missing."""
-    try:
-        path.mkdir(mode=0o700)
-    except FileExistsError:
-        pass
-    except OSError as error:
-        raise _unsafe(path, f"cannot be made ({error.strerror})") from error
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except OSError as error:
-        raise _unsafe(path, f"is not a directory that can be entered ({error.strerror})") from error
-    try:
-        _check(path, descriptor)
-    finally:
-        os.close(descriptor)
-    return path
-
-
-def _check(path: Path, descriptor: int) -> None:
-    status = os.fstat(descriptor)
-    if status.st_uid != os.geteuid():
-        raise _unsafe(path, f"belongs to user {status.st_uid}, not to you ({os.geteuid()})")
-    if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-        raise _unsafe(path, "can be written by other users")
-    if status.st_mode & 0o077:  # others could look, not change: safe to close
-        os.fchmod(descriptor, 0o700)
-
-
-def _unsafe(path: Path, why: str) -> DeniedError:
-    return DeniedError(
-        f"The runtime directory {path} {why}. Remove it or mend it (chmod 700),"
-        " or set TINCANS_RUNTIME_DIR to a directory of your own, for both programs."
-    )
+    return private_directory(path, "The runtime directory", _ADVICE)
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ Rules of this file
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cached_property
 from typing import Any
 
 from tincans.contracts import Answers, Board, Note, Policy, Topics
@@ -86,7 +87,7 @@ class Words:
         assert self._board.queues is not None
         return Queue(self._board.queues, name, timeout=self._timeout, **options)
 
-    @property
+    @cached_property
     def state(self) -> State:
         self.need("state")
         assert self._board.values is not None

@@ -1,0 +1,557 @@
+"""What only the JSON file can break: damage, full and read-only disks, planted names, other programs on either side."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import shutil
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import filelock
+import pytest
+from faults.document import kill_at_each_call, kill_at_random
+
+import tincans
+import tincans.aio
+from tincans.conformance.patience import eventually
+from tincans.conformance.plugin import start_alice, stop
+from tincans.errors import DeniedError, FullError, KeepError, NameInUseError, TincansError, WaitTimeoutError
+
+NAMES = ["board.json", "board.json.lock", "board.json.new", "board.json.locks", "board.json.serving"]
+DAMAGED = [b"{", b"[1, 2]", b"\x00\xff\x00", b'{"commands": 5}', b'"text"', b'{"a": 1}{"b": 2}', b"not JSON at all\n"]
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "board.json"
+
+
+@pytest.fixture
+def alice(path: Path) -> Iterator[Any]:
+    with tincans.serve(f"file:{path}") as server:
+        calls: list[int] = []
+
+        @server.expose
+        def add(a: int, b: int = 10) -> int:
+            calls.append(a)
+            return a + b
+
+        @server.expose
+        def fail(text: str) -> None:
+            raise ValueError(text)
+
+        @server.expose
+        def sleep(seconds: float) -> str:
+            time.sleep(seconds)
+            return "awake"
+
+        @server.expose
+        def count(n: int) -> Iterator[int]:
+            yield from range(n)
+
+        server.calls = calls
+        yield server
+
+
+def use_everything(url: str) -> None:
+    """Whatever makes a file."""
+    with tincans.serve(url) as server:
+        server.expose(lambda: 1, name="one")
+        with tincans.connect(url) as peer:
+            peer.with_options(timeout=2).call.one()
+            with peer.lock("a", timeout=1):
+                pass
+
+
+def content_of(path: Path) -> Any:
+    return json.loads(path.read_bytes())
+
+
+def plant_link(path: Path, victim: Path) -> None:
+    path.symlink_to(victim)
+
+
+def plant_hard_link(path: Path, victim: Path) -> None:
+    path.hardlink_to(victim)
+
+
+def plant_fifo(path: Path, victim: Path) -> None:
+    os.mkfifo(path)
+
+
+def plant_directory(path: Path, victim: Path) -> None:
+    path.mkdir()
+
+
+def plant_anothers_file(path: Path, victim: Path) -> None:
+    path.write_text("{}")
+    os.chown(path, 65534, 65534)
+
+
+PLANTS = [plant_link, plant_hard_link, plant_fifo, plant_directory, *([plant_anothers_file] * (os.geteuid() == 0))]
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("plant", PLANTS)
+def test_what_is_planted_at_any_name_is_refused_and_its_victim_unchanged(plant: Any, name: str, tmp_path: Path) -> None:
+    victim = tmp_path / "victim"
+    victim.write_text("{}")
+    plant(tmp_path / name, victim)
+    before = (tmp_path / name).lstat()
+    with pytest.raises(DeniedError, match=name):
+        use_everything(f"file:{tmp_path}/board.json")
+    assert victim.read_text() == "{}"
+    assert os.path.samestat(before, (tmp_path / name).lstat())
+
+
+@pytest.mark.parametrize("content", DAMAGED)
+def test_a_damaged_file_is_a_clear_error_and_never_overwritten(content: bytes, path: Path) -> None:
+    with tincans.connect(f"file:{path}") as peer:
+        path.write_bytes(content)
+        uses = [
+            lambda: peer.call.add(1, 2),
+            lambda: peer.state.set("k", 1),
+            lambda: peer.state.get("k"),
+            lambda: peer.queue("jobs").put(1),
+            lambda: peer.lock("a", timeout=1).acquire(),
+        ]
+        for use in uses:
+            with pytest.raises(KeepError, match="It was not touched"):
+                use()
+    with pytest.raises(KeepError, match="not touched"):
+        tincans.connect(f"file:{path}")
+    assert path.read_bytes() == content
+
+
+def test_serving_goes_on_when_a_damaged_file_is_mended(
+    alice: Any, path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with tincans.connect(f"file:{path}") as peer:
+        assert peer.call.add(1, 2) == 3
+        good = path.read_bytes()
+        with caplog.at_level(logging.WARNING, "tincans"):
+            path.write_bytes(b"{ damaged")
+            eventually(lambda: "goes on when this is mended" in caplog.text)
+        path.write_bytes(good)
+    with tincans.connect(f"file:{path}") as peer:
+        assert peer.call.add(2, 2) == 4
+
+
+def test_an_empty_file_is_a_new_one(path: Path) -> None:
+    path.touch()
+    with tincans.connect(f"file:{path}") as peer:
+        peer.state["k"] = 1
+    assert content_of(path)["state"] == {"k": 1}
+
+
+def test_what_it_does_not_know_stays_as_it_is(path: Path) -> None:
+    path.write_text('{"mine": [1, {"a": 1e400}], "state": {"x": 1}}'.replace("1e400", "1.5"))
+    with tincans.connect(f"file:{path}") as peer:
+        peer.state["k"] = 1
+    assert content_of(path)["mine"] == [1, {"a": 1.5}]
+    assert content_of(path)["state"] == {"x": 1, "k": 1}
+
+
+def test_a_call_stands_in_the_file_as_promised(alice: Any, path: Path) -> None:
+    with tincans.connect(f"file:{path}") as peer:
+        assert peer.call.add(2, 5) == 7
+        assert peer.call.add(2, b=5) == 7
+        with pytest.raises(ValueError, match="too bad"):
+            peer.call.fail("too bad")
+    assert list(content_of(path)["commands"].values()) == [
+        {"command": "add", "args": [2, 5], "result": 7},
+        {"command": "add", "args": [2], "kwargs": {"b": 5}, "result": 7},
+        {"command": "fail", "args": ["too bad"], "error": "ValueError: too bad"},
+    ]
+
+
+def test_a_slow_command_does_not_hold_up_a_fast_one(alice: Any, path: Path) -> None:
+    with tincans.connect(f"file:{path}") as peer:
+        slow = peer.start.sleep(1.0)
+        began = time.monotonic()
+        assert peer.call.add(1, 2) == 3
+        assert time.monotonic() - began < 0.8
+        assert slow.result(5) == "awake"
+
+
+def test_a_stream_is_refused_and_serving_goes_on(alice: Any, path: Path) -> None:
+    with tincans.connect(f"file:{path}") as peer:
+        with pytest.raises(TincansError, match="stream"):
+            peer.call.count(3)
+        assert peer.call.add(1, 2) == 3
+
+
+def test_a_stream_of_an_async_server_is_refused_too(path: Path) -> None:
+    async def main() -> None:
+        async with await tincans.aio.serve(f"file:{path}") as server, tincans.aio.connect(f"file:{path}") as peer:
+
+            @server.expose
+            async def count(n: int) -> AsyncIterator[int]:
+                for i in range(n):
+                    yield i
+
+            @server.expose
+            async def add(a: int, b: int) -> int:
+                return a + b
+
+            with pytest.raises(TincansError, match="stream"):
+                await peer.with_options(timeout=5).call.count(3)
+            assert await peer.call.add(1, 2) == 3
+
+    asyncio.run(main())
+
+
+def test_a_server_that_still_works_keeps_others_from_serving(path: Path) -> None:
+    with tincans.serve(f"file:{path}") as server:
+        begun, go_on = threading.Event(), threading.Event()
+
+        @server.expose
+        def work() -> None:
+            begun.set()
+            go_on.wait(10)
+
+        with tincans.connect(f"file:{path}") as peer:
+            future = peer.start.work()
+            assert begun.wait(5)
+            closing = threading.Thread(target=server.close)
+            closing.start()
+            time.sleep(0.1)
+            with pytest.raises(NameInUseError):
+                tincans.serve(f"file:{path}")
+            go_on.set()
+            closing.join(10)
+            assert future.result(5) is None
+    tincans.serve(f"file:{path}").close()
+
+
+def test_a_queue_that_is_no_list_is_an_error_and_nothing_is_lost(path: Path) -> None:
+    path.write_text('{"queues": {"jobs": {"value": 5}}}')
+    with tincans.connect(f"file:{path}") as peer, pytest.raises(KeepError, match="no list"):
+        peer.queue("jobs").put(1)
+    assert content_of(path) == {"queues": {"jobs": {"value": 5}}}
+
+
+def test_a_directory_that_is_not_there_is_told_at_once(tmp_path: Path) -> None:
+    with pytest.raises(tincans.AddressError, match="no directory"):
+        tincans.connect(f"file:{tmp_path}/nowhere/board.json")
+
+
+def test_a_call_that_was_left_is_done_when_the_server_starts(path: Path) -> None:
+    with tincans.connect(f"file:{path}") as bob:
+        ticket = bob.with_options(wait=False).call.add(2, 5)
+        assert not ticket.is_answered()
+        with pytest.raises(WaitTimeoutError):
+            ticket.result(timeout=0.05)
+    alice, _ = start_alice(f"file:{path}")
+    try:
+        with tincans.connect(f"file:{path}") as another:
+            assert another.ticket(str(ticket)).result(timeout=10) == 7
+            with pytest.raises(LookupError, match="cleaned up"):
+                another.ticket("no-such-ticket").result(timeout=1)
+    finally:
+        stop(alice)
+
+
+def test_a_command_that_a_killed_server_was_doing_is_done_again(path: Path) -> None:
+    alice, _ = start_alice(f"file:{path}")
+    with tincans.connect(f"file:{path}") as bob:
+        ticket = bob.with_options(wait=False).call.note_and_sleep("x", 1.5)
+        eventually(lambda: bob.call.noted() == ["x"])
+        alice.kill()
+        stop(alice)
+        alice, _ = start_alice(f"file:{path}")
+        try:
+            assert ticket.result(timeout=10) is None
+            assert bob.call.noted() == ["x"]
+        finally:
+            stop(alice)
+
+
+def test_a_call_that_was_given_up_before_anybody_did_it_is_gone(path: Path) -> None:
+    with tincans.connect(f"file:{path}") as bob:
+        with pytest.raises(tincans.CallTimeoutError):
+            bob.with_options(timeout=0.1).call.add(2, 5)
+        eventually(lambda: content_of(path)["commands"] == {})
+
+
+def test_a_command_that_is_taken_out_of_the_file_ends_its_call(path: Path) -> None:
+    with tincans.connect(f"file:{path}") as bob:
+        future = bob.start.add(2, 5)
+        path.write_text("{}")
+        with pytest.raises(TincansError, match="removed from the file"):
+            future.result(5)
+
+
+def test_finished_commands_go_when_they_are_too_many_or_too_old(path: Path) -> None:
+    with tincans.serve(f"file:{path}?keep=3&keep_seconds=60") as server:
+        server.expose(lambda n: n, name="echo")
+        old = {"command": "echo", "args": [0], "result": 0}
+        path.write_text(json.dumps({"commands": {"old": old}, "finished": {"old": time.time() - 61}}))
+        with tincans.connect(f"file:{path}?keep=3") as bob:
+            for n in range(10):
+                assert bob.call.echo(n) == n
+        assert "old" not in content_of(path)["commands"]
+        assert len(content_of(path)["commands"]) <= 5
+        assert set(content_of(path)["finished"]) == set(content_of(path)["commands"])
+
+
+def test_a_second_server_is_refused_with_the_pid_of_the_first(alice: Any, path: Path) -> None:
+    with pytest.raises(NameInUseError, match=str(os.getpid())):
+        tincans.serve(f"file:{path}")
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [5, {"args": []}, {"command": 7}, {"command": "add", "args": {"a": 1}}, {"command": "$publish", "args": ["a", 1]}],
+)
+def test_a_command_that_is_none_is_answered_with_its_fault(entry: Any, alice: Any, path: Path) -> None:
+    path.write_text(json.dumps({"commands": {"x": entry}}))
+    eventually(lambda: "error" in str(content_of(path)["commands"]["x"]))
+    with tincans.connect(f"file:{path}") as peer:
+        assert peer.call.add(1, 2) == 3
+
+
+SHELL = """
+set -eu
+cd "$1"
+add() {  # a call, written into the file under the lock
+  flock board.json.lock sh -c '
+    if [ -s board.json ]; then
+      sed -i "s/\\"commands\\": {/&\\n    \\"$1\\": {\\"command\\": \\"add\\", \\"args\\": [$2, $3]},/" board.json
+    else
+      printf "{\\"commands\\": {\\"%s\\": {\\"command\\": \\"add\\", \\"args\\": [%s, %s]}}}" "$@" > board.json
+    fi' sh "$@"
+}
+answer() {  # waits for it
+  until tr -d " \\n" < board.json | grep -o "\\"$1\\":{[^}]*\\"result\\":[0-9]*"; do sleep 0.02; done | sed "s/.*://"
+}
+add first 2 5
+answer first
+add second 30 12
+answer second
+"""
+
+
+def test_a_shell_script_calls_by_writing_into_the_file_under_flock(alice: Any, path: Path) -> None:
+    said = subprocess.run(["sh", "-c", SHELL, "sh", path.parent], capture_output=True, text=True, timeout=30)
+    assert (said.stdout, said.stderr) == ("7\n42\n", "")
+
+
+FOREIGN_SERVER = """
+import fcntl, json, os, sys, time
+path = sys.argv[1]
+print("ready", flush=True)
+while True:
+    with open(path + ".lock", "a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        content = json.load(open(path)) if os.path.exists(path) else {}
+        for entry in content.get("commands", {}).values():
+            if "result" not in entry and "error" not in entry:
+                if entry["command"] == "add":
+                    entry["result"] = sum(entry["args"])
+                else:
+                    entry["error"] = "LookupError: there is only add"
+                json.dump(content, open(path + ".mine", "w"))
+                os.rename(path + ".mine", path)
+    time.sleep(0.02)
+"""
+
+
+def test_a_program_that_only_knows_the_layout_can_serve(path: Path) -> None:
+    with subprocess.Popen([sys.executable, "-c", FOREIGN_SERVER, str(path)], stdout=subprocess.PIPE) as server:
+        try:
+            with tincans.connect(f"file:{path}") as bob:
+                assert bob.call.add(2, 5) == 7
+                with pytest.raises(LookupError, match="only add"):
+                    bob.call.subtract(1, 2)
+        finally:
+            server.kill()
+
+
+def test_a_script_that_changes_a_value_is_noticed_by_who_watches(path: Path) -> None:
+    with tincans.connect(f"file:{path}") as peer, peer.state.watch("mood") as changes:
+        peer.state["mood"] = "good"
+        assert changes.receive(timeout=5).value == "good"
+        subprocess.run(
+            ["flock", f"{path}.lock", "sed", "-i", 's/"mood": "good"/"mood": "better"/', path], check=True, timeout=10
+        )
+        change = changes.receive(timeout=5)
+        assert (change.value, change.version) == ("better", 2)
+        peer.state["mood"] = "best"
+        assert changes.receive(timeout=5).version == 3
+
+
+def test_a_script_may_add_a_job(path: Path) -> None:
+    path.write_text('{"queues": {"jobs": [{"value": 5}, "not a job", {"value": 6}]}}')
+    with tincans.connect(f"file:{path}") as peer:
+        queue = peer.queue("jobs")
+        for value in (5, 6):
+            with queue.take(timeout=1) as job:
+                assert job.value == value
+        assert content_of(path)["queues"]["jobs"] == ["not a job"]
+
+
+def test_the_lock_is_that_of_filelock(path: Path) -> None:
+    with tincans.connect(f"file:{path}") as peer:
+        peer.state["k"] = 1
+        with filelock.FileLock(f"{path}.lock"), pytest.raises(WaitTimeoutError, match="Another program"):
+            peer._words._board.values.set("k", 2, timeout=0.2)  # type: ignore[union-attr]
+        peer.state["k"] = 3
+        assert peer.state["k"] == 3
+
+
+COUNTER = """
+import sys, tincans
+peer = tincans.connect(sys.argv[1])
+for _ in range(25):
+    with peer.lock("counter", timeout=30):
+        peer.state["n"] = peer.state.get("n", 0) + 1
+"""
+
+
+def test_no_increment_under_the_lock_is_lost(path: Path) -> None:
+    command = [sys.executable, "-c", COUNTER, f"file:{path}?fsync=no"]
+    programs = [subprocess.Popen(command) for _ in range(4)]
+    assert [program.wait(60) for program in programs] == [0] * 4
+    assert content_of(path)["state"]["n"] == 100
+
+
+def test_the_lock_of_a_killed_program_is_free_at_once_and_a_stopped_ones_is_not(path: Path) -> None:
+    script = (
+        "import sys, tincans\n"
+        "peer = tincans.connect(sys.argv[1])\n"
+        "peer.lock('a').acquire()\n"
+        "print(1, flush=True)\n"
+        "input()\n"
+    )
+    command = [sys.executable, "-c", script, f"file:{path}"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.PIPE) as holder:
+        assert holder.stdout is not None
+        holder.stdout.readline()
+        with tincans.connect(f"file:{path}") as peer:
+            assert peer.lock("b", timeout=1).acquire()
+            assert not peer.lock("a").acquire(timeout=0.2)
+            holder.kill()
+            began = time.monotonic()
+            assert peer.lock("a").acquire(timeout=5)
+            assert time.monotonic() - began < 1
+
+
+SMALL_DISK = """
+import json, os, subprocess, sys, tincans
+place = sys.argv[1]
+subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "none", place], check=True)
+path = f"{place}/board.json"
+peer = tincans.connect(f"file:{path}")
+jobs = peer.queue("jobs")
+put, error = 0, None
+try:
+    while put < 1000:
+        jobs.put(f"{put}-" + "x" * 1000)
+        put += 1
+except tincans.TincansError as failure:
+    error = failure
+content = json.load(open(path))
+with jobs.take(timeout=1):  # the file is as it was, and goes on when there is room
+    pass
+left = sorted(os.listdir(place))
+os.system(f"mount -o remount,ro {place}")
+readonly = None
+try:
+    peer.state["k"] = 1
+except tincans.TincansError as failure:
+    readonly = failure
+print(json.dumps([put, len(content["queues"]["jobs"]), str(error), str(readonly), left, jobs.count()]))
+"""
+
+
+def in_namespace(script: str, place: Path) -> Any:
+    """Run a script where it may mount, and read what it says as JSON."""
+    if shutil.which("unshare") is None:
+        pytest.skip("unshare is not installed: apt-get install util-linux")
+    said = subprocess.run(
+        ["unshare", "-Urm", sys.executable, "-c", textwrap.dedent(script), place],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert said.returncode == 0, said.stderr
+    return json.loads(said.stdout)
+
+
+def test_a_full_disk_and_a_read_only_one_are_clear_errors_and_the_old_content_is_intact(tmp_path: Path) -> None:
+    put, found, full, readonly, left, count = in_namespace(SMALL_DISK, tmp_path)
+    assert put == found > 5
+    assert "the disk is full" in full
+    assert "read-only" in readonly
+    assert left == ["board.json", "board.json.lock"]
+    assert count == put - 1
+
+
+def test_a_server_keeps_an_answer_that_cannot_be_written_until_it_can(alice: Any, path: Path, monkeypatch: Any) -> None:
+    from tincans.toolkit.json_document import JsonDocument
+
+    replace, full = JsonDocument._replace, threading.Event()
+
+    def refused(self: Any, content: Any) -> None:
+        if full.is_set() and any("result" in entry for entry in content.get("commands", {}).values()):
+            raise KeepError("the disk is full", temporary=True)
+        replace(self, content)
+
+    monkeypatch.setattr(JsonDocument, "_replace", refused)
+    with tincans.connect(f"file:{path}") as peer:
+        full.set()
+        future = peer.start.add(1, 2)
+        eventually(lambda: alice.calls == [1])
+        with pytest.raises(TimeoutError):
+            future.result(0.3)
+        full.clear()
+        assert future.result(5) == 3
+        assert alice.calls == [1]
+
+
+def test_a_file_that_would_become_too_large_is_refused(path: Path) -> None:
+    with tincans.connect(f"file:{path}?size=10k") as peer:
+        peer.state["a"] = "x" * 5000
+        with pytest.raises(tincans.TooLargeError):
+            peer.state["b"] = "x" * 6000
+        assert peer.state.keys() == ["a"]
+
+
+def test_a_full_queue_says_so_and_the_file_is_unchanged(path: Path) -> None:
+    with tincans.connect(f"file:{path}") as peer:
+        queue = peer.queue("jobs", max_items=1, on_full="refuse")
+        queue.put(1)
+        before = path.read_bytes()
+        with pytest.raises(FullError):
+            queue.put(2)
+        assert path.read_bytes() == before
+
+
+def test_who_waits_sleeps(alice: Any, path: Path) -> None:
+    with tincans.connect(f"file:{path}") as peer:
+        assert peer.call.add(1, 1) == 2
+        used = time.process_time()
+        with pytest.raises(WaitTimeoutError):
+            peer.queue("jobs").take(timeout=1.0)
+        assert time.process_time() - used < 0.2
+
+
+def test_kills_at_random_moments_lose_nothing_that_was_acknowledged() -> None:
+    assert kill_at_random(6) > 0
+
+
+def test_a_kill_at_a_system_call_leaves_a_whole_file_with_all_that_was_acknowledged() -> None:
+    try:
+        assert kill_at_each_call(("rename", "fsync"), most=4) > 3
+    except FileNotFoundError as missing:
+        pytest.skip(str(missing))
