@@ -14,6 +14,8 @@ from typing import Any
 from tincans.contracts import Policy
 
 WINDOW = 64
+ENDED: Any = object()
+"""What a stream gives instead of an element when it has ended."""
 
 
 class Outlet:

@@ -14,8 +14,8 @@ from collections.abc import Callable
 from typing import Any
 
 from tincans.contracts import Policy
+from tincans.core.streams import ENDED
 from tincans.errors import ClosedError, FullError, TincansError, WaitTimeoutError
-from tincans.pump.flows import ENDED
 from tincans.pump.hub_service import HubService
 
 

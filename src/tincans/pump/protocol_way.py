@@ -22,6 +22,7 @@ from tincans.errors import ClosedError, DisconnectedError, ResultError, TincansE
 from tincans.pump.calling import Reading
 from tincans.pump.dialing import Attempts
 from tincans.pump.hub_board import hub_board
+from tincans.pump.keys import keys_of
 
 if TYPE_CHECKING:
     from tincans.finder import Method
@@ -38,6 +39,7 @@ class ProtocolWay:
         self._method = method
         self._protocol = protocol
         self._reading = reading
+        self._keys = keys_of(method.address)
         self._caller: Caller | None = None
         self._making = threading.Lock()
         self._pool: ThreadPoolExecutor | None = None
@@ -54,7 +56,9 @@ class ProtocolWay:
                 if self._closed:
                     raise ClosedError(f"This peer of {self.url} was closed.", url=self.url)
                 try:
-                    self._caller = self._protocol.connect(self._method.address, timeout=attempts.left())
+                    self._caller = self._protocol.connect(
+                        self._method.address, keys=self._keys, errors=self._reading.errors, timeout=attempts.left()
+                    )
                 except TincansError as error:
                     time.sleep(attempts.pause(error))
             return self._caller
