@@ -11,12 +11,12 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
 from tincans.contracts import Board, Buffer, Parts
-from tincans.contracts.protocol import Caller, PublicProtocol
+from tincans.contracts.protocol import Caller, Elements, PublicProtocol
 from tincans.core.annotations import converter
 from tincans.errors import ClosedError, DisconnectedError, ResultError, TincansError, UnsupportedError
 from tincans.pump.calling import Reading
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 REPEAT_AFTER = 0.05
 STARTED_AT_ONCE = 32
+TELL_TIMEOUT = 5.0
+T = TypeVar("T")
 
 
 class ProtocolWay:
@@ -64,13 +66,21 @@ class ProtocolWay:
             return self._caller
 
     def call(self, name: str, args: Any, kwargs: Any, *, timeout: float | None) -> Any:
-        """One call; one that never left is made again."""
-        try:
-            return self._call_once(name, args, kwargs, timeout)
-        except DisconnectedError as error:
-            if error.outcome != "not_sent":
-                raise
-        return self._call_once(name, args, kwargs, timeout)
+        return self._until_sent(lambda left: self._call_once(name, args, kwargs, left), timeout)
+
+    def _until_sent(self, step: Callable[[float | None], T], timeout: float | None) -> T:
+        """What `step` gives, given the seconds that are left. One that never left is taken again until the deadline."""
+        attempts = Attempts(self.url, timeout)
+        deadline = None if timeout is None else time.monotonic() + timeout
+        left = timeout
+        while True:
+            try:
+                return step(left)
+            except DisconnectedError as error:
+                if error.outcome != "not_sent" or self._closed:
+                    raise
+                time.sleep(attempts.pause(error))
+            left = None if deadline is None else max(0.001, deadline - time.monotonic())
 
     def call_again(self, name: str, args: Any, kwargs: Any, *, timeout: float | None) -> Any:
         """A call that may be repeated until its deadline."""
@@ -99,14 +109,30 @@ class ProtocolWay:
         return self._pool.submit(self.call, name, args, kwargs, timeout=timeout)
 
     def notify(self, name: str, args: Any, kwargs: Any, *, timeout: float | None) -> None:
-        self._there(timeout).notify(name, args, kwargs, timeout=timeout)
+        self._until_sent(lambda left: self._there(left).notify(name, args, kwargs, timeout=left), timeout)
 
     def describe(self, *, timeout: float | None) -> dict[str, Any]:
         return self._there(timeout).describe(timeout=timeout)
 
     def board(self, timeout: float) -> Board:
         """The hub of the other program."""
-        return hub_board(self._there(timeout))
+        self._there(timeout)
+        return hub_board(self)
+
+    def ask(self, name: str, *args: Any, timeout: float | None) -> Any:
+        """See hub_board.Asker."""
+        caller = self._there(timeout)
+        if timeout == 0:
+            return caller.ask(name, *args, timeout=0)
+        return self._until_sent(lambda left: caller.ask(name, *args, timeout=left), timeout)
+
+    def tell(self, name: str, *args: Any) -> None:
+        """See hub_board.Asker."""
+        self._until_sent(lambda left: self._there(left).tell(name, *args), TELL_TIMEOUT)
+
+    def open(self, name: str, *args: Any, timeout: float | None) -> Elements:
+        """See hub_board.Asker."""
+        return self._until_sent(lambda left: self._there(left).open(name, *args, timeout=left), timeout)
 
     def written(self, name: str, args: Any, kwargs: Any) -> list[Buffer]:
         raise UnsupportedError(f"{self.url} keeps no calls for later.", url=self.url)

@@ -31,6 +31,8 @@ class Application:
     def __init__(self, service: Service, settings: Settings, *, direct: bool = False) -> None:
         self._settings = settings
         runner = Runner(service, direct=direct)
+        self.end_waits = runner.end_waits
+        """To be called on the loop when the server closes: what would not end by itself ends."""
         rest = RestDoor(service, runner, title=_SECRET.sub("", service.name) or "Tincans")
         self._rest = rest
         lines, json_rpc, xml_rpc = LineDoor(service, runner), JsonRpcDoor(service, runner), XmlRpcDoor(service, runner)

@@ -72,6 +72,7 @@ class Engine:
         self._started.set_result(None)
         await self._stopping.wait()
         server.close()
+        self._application.end_waits()
         await _drained(state)
 
     def close(self) -> None:
@@ -100,9 +101,6 @@ async def _drained(state: Any) -> None:
     """No new requests; those that run may end within DRAIN seconds, and are cut then."""
     for connection in list(state.connections):
         connection.shutdown()
-    for stream in list(state.tasks):
-        if getattr(stream, "get_name", str)() == STREAM:
-            stream.cancel()
     deadline = asyncio.get_running_loop().time() + DRAIN
     while (state.tasks or state.connections) and asyncio.get_running_loop().time() < deadline:
         await asyncio.sleep(0.01)
@@ -112,10 +110,6 @@ async def _drained(state: Any) -> None:
         task.cancel()
     if state.tasks:
         await asyncio.wait(list(state.tasks), timeout=1)
-
-
-STREAM = "tincans-stream"
-"""The name of a task that streams: it would not end by itself."""
 
 
 def guarded(application: Any, client_timeout: float) -> tuple[Callable[[], Any], Any]:
@@ -159,15 +153,15 @@ def guarded(application: Any, client_timeout: float) -> tuple[Callable[[], Any],
             if self.begun is None:
                 self.begun, self.taken = self.loop.time(), 0
             self.taken += len(data)
+            self.head_size += len(data)
             super().data_received(data)
-            if self.in_head:
-                self.head_size += len(data)
-                if self.head_size > MOST_HEAD and not self.transport.is_closing():
-                    self.transport.write(_HEAD_TOO_LARGE)
-                    self.transport.close()
+            if self.in_head and self.head_size > MOST_HEAD and not self.transport.is_closing():
+                self.transport.write(_HEAD_TOO_LARGE)
+                self.transport.close()
 
         def on_message_begin(self) -> None:
-            self.in_head, self.head_size, self.head_lines = True, 0, 0
+            self.in_head, self.head_lines = True, 0
+            self.begun = self.begun or self.loop.time()
             super().on_message_begin()
 
         def on_header(self, name: bytes, value: bytes) -> None:
@@ -182,12 +176,11 @@ def guarded(application: Any, client_timeout: float) -> tuple[Callable[[], Any],
                 self.transport.write(_HEAD_TOO_LARGE)
                 self.transport.close()
                 raise ValueError("the head is too large")
-            self.head_size = 0
             super().on_headers_complete()
 
         def on_message_complete(self) -> None:
             self.begun = None
-            self.in_head = True
+            self.in_head, self.head_size = True, 0
             super().on_message_complete()
 
         def send_400_response(self, msg: str) -> None:

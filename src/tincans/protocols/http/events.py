@@ -16,6 +16,8 @@ from tincans.errors import ProtocolError
 CONTENT_TYPE = b"text/event-stream"
 END = b"event: end\ndata: null\n\n"
 ALIVE = b":\n\n"
+ALIVE_EVERY = 15.0
+"""Seconds without news after which a sign of life is sent; a reader waits three times as long."""
 
 
 class Event(Struct):

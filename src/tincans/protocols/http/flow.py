@@ -16,13 +16,11 @@ from typing import Any, Protocol
 
 from tincans.contracts.protocol import Elements
 from tincans.core.streams import ENDED
-from tincans.protocols.http.events import ALIVE, END
+from tincans.protocols.http.events import ALIVE, ALIVE_EVERY, END
 from tincans.protocols.http.running import Runner
 
 WINDOW = 64
 MOST_BYTES = 256 * 1024
-ALIVE_EVERY = 15.0
-"""Seconds without news after which a sign of life is sent, so that a dead client is noticed."""
 TRY_AGAIN = 0.05
 log = logging.getLogger("tincans")
 
@@ -113,19 +111,21 @@ class Flow:
         self._closing = False
         self._closed = False
         self._told = False
+        if isinstance(source, News):
+            runner.news.add(self)
 
     async def take(self) -> bytes | None:
         """What is there, as soon as there is something; None after the last."""
         while True:
             over = self._over
-            if not self._running and not over:
+            if not self._running and not over and not self._closing:
                 self._running = self._runner.keep_busy(self._produce)
                 if not self._running:
                     await asyncio.sleep(TRY_AGAIN)
                     continue
             if self._ready:
                 return self._all()
-            if over:
+            if over or self._closing:
                 return None
             await self._changed.wait()
             self._changed.clear()
@@ -172,7 +172,9 @@ class Flow:
 
     def close(self) -> None:
         """Nobody wants more."""
+        self._runner.news.discard(self)
         self._closing = True
+        self._changed.set()
         if self._running:
             interrupt = getattr(self._source, "interrupt", None)
             if interrupt is not None:

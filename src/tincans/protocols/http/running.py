@@ -19,7 +19,7 @@ from tincans.contracts import Identity, Wire
 from tincans.contracts.protocol import Service
 from tincans.core.exposed import Exposed
 from tincans.core.messages import Request
-from tincans.errors import CallTimeoutError, FullError
+from tincans.errors import CallTimeoutError, ClosedError, FullError
 from tincans.toolkit.daemon_threads import DaemonThreads
 
 T = TypeVar("T")
@@ -41,6 +41,9 @@ class Runner:
         self._service = service
         self._direct = direct
         self._quick: dict[Exposed, int] = {}
+        self.news: set[Any] = set()
+        """Open streams of the hub (flow.Flow), which would not end by themselves."""
+        self._waiting: set[asyncio.Future[Any]] = set()
         self._functions = DaemonThreads(FUNCTIONS_AT_ONCE, "tincans-http")
         self._waits = DaemonThreads(WAITS_AT_ONCE, "tincans-http-wait", waiting=0)
 
@@ -91,6 +94,14 @@ class Runner:
         """The result of something that may wait long."""
         return await self._on_thread(self._waits, job, name, timeout)
 
+    def end_waits(self) -> None:
+        """The server closes: what waits for something of the hub's waits in vain."""
+        for flow in list(self.news):
+            flow.close()
+        for future in list(self._waiting):
+            if not future.done():
+                future.set_exception(ClosedError("The server was closed."))
+
     def keep_busy(self, job: Callable[[], object]) -> bool:
         """Work for a stream, on a thread."""
         return self._waits.submit(job)
@@ -121,13 +132,15 @@ class Runner:
 
         if not threads.submit(work):
             raise _full()
-        if timeout is None:
-            return await future
-        timer = loop.call_later(timeout + GRACE, _give_up, future, name, timeout)
+        timer = None if timeout is None else loop.call_later(timeout + GRACE, _give_up, future, name, timeout)
+        if threads is self._waits:
+            self._waiting.add(future)
         try:
             return await future
         finally:
-            timer.cancel()
+            self._waiting.discard(future)
+            if timer is not None:
+                timer.cancel()
 
 
 def _give_up(future: asyncio.Future[Any], name: str, timeout: float) -> None:

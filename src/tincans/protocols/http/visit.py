@@ -14,6 +14,7 @@ from typing import Any
 from msgspec import Struct
 
 from tincans.contracts import Identity
+from tincans.protocols.http.events import ALIVE, ALIVE_EVERY
 from tincans.protocols.http.events import CONTENT_TYPE as EVENTS
 from tincans.protocols.http.flow import Flow
 from tincans.protocols.http.problems import CONTENT_TYPE, Problem, problem_text
@@ -146,28 +147,25 @@ class Visit:
         """Server-sent events until the last, or until the client has gone."""
         told = [(b"content-type", EVENTS), (b"cache-control", b"no-store"), *self._more]
         gone = asyncio.ensure_future(self.gone())
-        gone.add_done_callback(lambda done: flow.close())
+        taking: asyncio.Future[bytes | None] | None = None
         try:
             await self._send({"type": "http.response.start", "status": 200, "headers": told})
             while not gone.done():
-                data = await _first(flow.take(), gone)
-                if data is None:
+                taking = taking or asyncio.ensure_future(flow.take())
+                both: set[asyncio.Future[Any]] = {taking, gone}
+                await asyncio.wait(both, timeout=ALIVE_EVERY, return_when=asyncio.FIRST_COMPLETED)
+                data: bytes | None = ALIVE
+                if taking.done():
+                    data, taking = taking.result(), None
+                if data is None or gone.done():
                     break
                 await self._send({"type": "http.response.body", "body": data, "more_body": True})
             await self._send({"type": "http.response.body", "body": b""})
         finally:
             gone.cancel()
+            if taking is not None:
+                taking.cancel()
             flow.close()
-
-
-async def _first(taking: Any, gone: asyncio.Future[None]) -> bytes | None:
-    """What was taken; None when the client went first."""
-    task = asyncio.ensure_future(taking)
-    try:
-        await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
-        return task.result() if task.done() else None
-    finally:
-        task.cancel()
 
 
 MIN_RATE = 16 * 1024
