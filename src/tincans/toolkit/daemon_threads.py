@@ -7,8 +7,8 @@ Rules of this file
 
 from __future__ import annotations
 
-import queue
 import threading
+from collections import deque
 from collections.abc import Callable
 
 Job = Callable[[], object]
@@ -28,46 +28,41 @@ class DaemonThreads:
         self._most = most
         self._name = name
         self._waiting = waiting
-        self._jobs: queue.SimpleQueue[Job] = queue.SimpleQueue()
-        self._lock = threading.Lock()
+        self._jobs: deque[Job] = deque()
+        self._changed = threading.Condition()
         self._threads = 0
         self._idle = 0
 
     def submit(self, job: Job) -> bool:
         """Run it soon. False when too many wait already: it is not run then."""
-        with self._lock:
-            queued = self._jobs.qsize()
-            if self._idle <= queued:
-                if self._threads < self._most:
-                    self._threads += 1
-                    threading.Thread(target=self._work, args=(job,), name=self._name, daemon=True).start()
-                    return True
-                if queued - self._idle >= self._waiting:
-                    return False
-            self._jobs.put(job)
+        with self._changed:
+            free = self._idle - len(self._jobs)
+            if free <= 0 and self._threads < self._most:
+                self._threads += 1
+                threading.Thread(target=self._work, args=(job,), name=self._name, daemon=True).start()
+                return True
+            if -free >= self._waiting:
+                return False
+            self._jobs.append(job)
+            self._changed.notify()
         return True
 
     def _work(self, job: Job | None) -> None:
         while job is not None:
             job()
+            del job  # nor what it holds, while there is nothing to do
             job = self._next()
 
     def _next(self) -> Job | None:
-        with self._lock:
+        with self._changed:
             self._idle += 1
-        job = self._got(IDLE)
-        with self._lock:
+            while not self._jobs:
+                if not self._changed.wait(IDLE) and not self._jobs:
+                    self._threads -= 1
+                    self._idle -= 1
+                    return None
             self._idle -= 1
-            job = job or self._got(0)  # it may have come just now, for us
-            if job is None:
-                self._threads -= 1
-        return job
-
-    def _got(self, timeout: float) -> Job | None:
-        try:
-            return self._jobs.get(timeout > 0, timeout or None)
-        except queue.Empty:
-            return None
+            return self._jobs.popleft()
 
 
 def spawn(job: Job, name: str) -> None:

@@ -22,7 +22,7 @@ from tincans.protocols.http.visit import Gone, Receive, Scope, Send, Settings, V
 
 LINES = "/-/call"
 Room = Callable[[Visit], Awaitable[None]]
-_SECRET = re.compile(r"\?.*")
+_NAME = re.compile(r"[\w.-]+")
 
 
 class Application:
@@ -33,7 +33,7 @@ class Application:
         runner = Runner(service, direct=direct)
         self.end_waits = runner.end_waits
         """To be called on the loop when the server closes: what would not end by itself ends."""
-        rest = RestDoor(service, runner, title=_SECRET.sub("", service.name) or "Tincans")
+        rest = RestDoor(service, runner, title=service.name if _NAME.fullmatch(service.name) else "Tincans")
         self._rest = rest
         lines, json_rpc, xml_rpc = LineDoor(service, runner), JsonRpcDoor(service, runner), XmlRpcDoor(service, runner)
         self._post: dict[str, Room] = {

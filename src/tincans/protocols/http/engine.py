@@ -19,6 +19,7 @@ from typing import Any
 from tincans.errors import MissingLibraryError
 from tincans.protocols.http.visit import MIN_RATE
 from tincans.toolkit.daemon_threads import spawn
+from tincans.toolkit.tcp_socket import tune
 
 MOST_HEAD = 64 * 1024
 MOST_HEADERS = 100
@@ -142,6 +143,7 @@ def guarded(application: Any, client_timeout: float) -> tuple[Callable[[], Any],
 
         def connection_made(self, transport: Any) -> None:
             super().connection_made(transport)
+            tune(transport.get_extra_info("socket"))
             self.logger = _quiet
             self.head_size = self.head_lines = self.taken = 0
             self.in_head = True
