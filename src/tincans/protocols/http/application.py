@@ -71,7 +71,7 @@ class Application:
         if method in ("GET", "HEAD"):
             return self._get.get(path) or (self._only("POST") if path in self._post else self._rest.asked)
         if method == "OPTIONS":
-            return self._options
+            return self._rest.show_methods if path not in self._post | self._get else self._options
         if path in self._post or path in self._get:
             return self._only("POST" if path in self._post else "GET, HEAD")
         return self._rest.not_allowed
@@ -83,7 +83,7 @@ class Application:
         return refuse
 
     async def _options(self, visit: Visit) -> None:
-        await visit.nothing(204, [(b"allow", b"GET, HEAD, POST, OPTIONS")])
+        await visit.nothing(204, [(b"allow", b"POST" if visit.path in self._post else b"GET, HEAD")])
 
 
 async def _other(scope: Scope, receive: Receive, send: Send) -> None:

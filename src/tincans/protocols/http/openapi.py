@@ -51,6 +51,8 @@ def moved(schema: Any) -> Any:
     {'items': {'$ref': '#/components/schemas/Point'}}
     """
     if isinstance(schema, dict):
+        if schema.get("contentEncoding") == "base64" and "pattern" not in schema:
+            schema = schema | {"pattern": _BASE64}  # few readers look at the encoding
         return {key: _reference(value) if key == "$ref" else moved(value) for key, value in schema.items()}
     if isinstance(schema, list | tuple):
         return [moved(each) for each in schema]
@@ -76,10 +78,17 @@ def _operation(function: Function) -> dict[str, Any]:
     if function.text and function.text != function.summary:
         operation["description"] = function.text
     schema = moved(function.result_schema)
-    content = {"text/event-stream": {"schema": {"type": "string"}}} if function.streams else {_JSON: {"schema": schema}}
+    content = {"text/event-stream": {"schema": _events(schema)}} if function.streams else {_JSON: {"schema": schema}}
     answer = {"description": function.result_about or f"{function.result_type}", "content": content}
     operation["responses"] = {"200": answer, "default": _DEFAULT}
     return operation
+
+
+def _events(schema: Schema) -> Schema:
+    """One event of a stream: its data is an element as JSON, null at the end, or the problem that broke it."""
+    content = {"anyOf": [schema, {"type": "null"}, {"$ref": f"{_THEIRS}{PROBLEM}"}]}
+    data = {"type": "string", "contentMediaType": _JSON, "contentSchema": content}
+    return {"type": "object", "properties": {"data": data, "event": {"type": "string"}}, "required": ["data"]}
 
 
 def _asked(parameter: Parameter) -> dict[str, Any]:
@@ -167,6 +176,7 @@ def _examples(function: Function) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 _JSON = "application/json"
+_BASE64 = "^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$"
 _PROBLEM: Schema = {
     "type": "object",
     "description": "What went wrong (RFC 9457).",

@@ -48,7 +48,7 @@ class RestDoor:
         """POST /NAME."""
         name = visit.path[1:]
         self._service.dispatcher.find(name)  # a wrong name is told before a wrong body
-        if visit.content_type() != JSON and (visit.content_type() or b"content-length" in visit.headers):
+        if visit.content_type() != JSON and (visit.content_type() or visit.has_body()):
             raise Problem(415, "The arguments come as JSON: send the header 'Content-Type: application/json'.")
         body = await visit.body()
         args, kwargs = _arguments(body)
@@ -79,11 +79,29 @@ class RestDoor:
         try:
             written = await self._runner.call(request, WIRE, visit.caller, _written, request.timeout)
         except ArgumentError as error:
-            raise _malformed(body) or error from None
+            again = self._read_again(request, body)
+            if again is None:
+                raise _malformed(body) or error from None
+            written = await self._runner.call(again, WIRE, visit.caller, _written, request.timeout)
         if isinstance(written, bytes):
             await visit.answer(200, written)
         else:
             await visit.stream(Flow(Iteration(written, _element, _failure), self._runner))
+
+    def _read_again(self, request: Request[Any], body: bytes) -> Request[Any] | None:
+        """To JSON, 5.0 is a whole number too. None when that was not what was wrong, so that nothing runs twice."""
+        exposed = self._service.dispatcher.find(request.name)
+        try:
+            args, kwargs = _arguments(_encode(_whole(_decode(body))))
+            again = Request(request.id, request.name, args, kwargs, request.timeout)
+            exposed.arguments(WIRE, again)
+        except Exception:
+            return None
+        try:
+            exposed.arguments(WIRE, request)
+        except ArgumentError:
+            return again
+        return None
 
     async def show_page(self, visit: Visit) -> None:
         """GET /"""
@@ -98,9 +116,18 @@ class RestDoor:
 
     async def not_allowed(self, visit: Visit) -> None:
         """Another method than GET and POST."""
-        function = self._function(visit.path[1:])
-        allowed = "GET, HEAD, POST" if can_be_asked(function) else "POST"
-        raise Problem(405, f"{function.name} takes {allowed}, not {visit.method}.", allow=allowed)
+        allowed = self._methods(visit.path[1:])
+        raise Problem(405, f"{visit.path[1:]} takes {allowed}, not {visit.method}.", allow=allowed)
+
+    async def show_methods(self, visit: Visit) -> None:
+        """OPTIONS. A browser that asks whether it may call is answered whatever the name is."""
+        if b"access-control-request-method" in visit.headers:
+            await visit.nothing(204)
+        else:
+            await visit.nothing(204, [(b"allow", self._methods(visit.path[1:]).encode())])
+
+    def _methods(self, name: str) -> str:
+        return "GET, HEAD, POST" if can_be_asked(self._function(name)) else "POST"
 
 
 def _arguments(body: bytes) -> tuple[Raw, Raw | None]:
@@ -113,6 +140,15 @@ def _arguments(body: bytes) -> tuple[Raw, Raw | None]:
     if not text:
         return _NOTHING, None
     raise Problem(400, "The body is a JSON object of named arguments, or a JSON array of positional ones.")
+
+
+def _whole(value: Any) -> Any:
+    """The same with whole numbers as such."""
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, list):
+        return [_whole(each) for each in value]
+    return {key: _whole(each) for key, each in value.items()} if isinstance(value, dict) else value
 
 
 def _malformed(body: bytes) -> Problem | None:

@@ -75,6 +75,10 @@ class Visit:
         """The media type of the body, without its parameters, in small letters."""
         return self.headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
 
+    def has_body(self) -> bool:
+        """Whether the head announces one."""
+        return self.headers.get(b"content-length", b"0") != b"0" or b"transfer-encoding" in self.headers
+
     def timeout(self) -> float:
         """Seconds for a call: what the header `Tincans-Timeout` says, else the server's own."""
         told = self.headers.get(b"tincans-timeout")
