@@ -74,7 +74,7 @@ def weekday(day: date) -> int:
     return day.weekday()
 
 
-def later(moment: datetime, unit: Literal["day", "hour"] = "day") -> str:
+def later(moment: datetime | None = None, unit: Literal["day", "hour"] = "day") -> str:
     """How a moment is written."""
     return f"{moment} {unit}"
 

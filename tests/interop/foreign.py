@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import sys
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import parse_qs, urlsplit
 from xmlrpc.server import SimpleXMLRPCServer
 
@@ -48,7 +48,7 @@ class Handler(BaseHTTPRequestHandler):
     """Both kinds, by path."""
 
     protocol_version = "HTTP/1.1"
-    pets: dict[str, Any] = {}
+    pets: ClassVar[dict[str, Any]] = {}
 
     def do_GET(self) -> None:
         split = urlsplit(self.path)
