@@ -51,7 +51,7 @@ class Speech(Protocol):
         """The text of a call. `describe` gives a function's parameters, at a server of ours."""
         ...
 
-    def read(self, body: bytes) -> Any:
+    def result(self, body: bytes) -> Any:
         """The result; Failed when it is none."""
         ...
 
@@ -77,7 +77,7 @@ class JsonSpeech:
         by_position, by_name = plain_arguments(name, args, kwargs)
         return json_rpc.request_text(_NUMBER if answered else None, name, by_name if kwargs else by_position)
 
-    def read(self, body: bytes) -> Any:
+    def result(self, body: bytes) -> Any:
         answer = json_rpc.answered(body)
         if answer.error is not None:
             raise Failed(answer.error)
@@ -97,7 +97,7 @@ class XmlSpeech:
             args = _all_placed(name, args, kwargs, describe(name, "XML-RPC has no names for arguments."))
         return xml_rpc.call_text(name, args)
 
-    def read(self, body: bytes) -> Any:
+    def result(self, body: bytes) -> Any:
         try:
             return xml_rpc.parsed_response(body)
         except xml_rpc.Fault as fault:
@@ -120,7 +120,7 @@ class RpcCaller:
         """See contracts.protocol.Caller."""
         body = self._post(self._speech.written(name, args, kwargs, self._parameters, answered=True), timeout, name)
         try:
-            return self._speech.read(body)
+            return self._speech.result(body)
         except Failed as failed:
             failure = failed.failure
         except ProtocolError as error:
