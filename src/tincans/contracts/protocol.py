@@ -17,7 +17,7 @@ from tincans.facts import Facts
 
 if TYPE_CHECKING:  # core stands above this room; only the names of its types are needed here
     from tincans.core.address import Address, Option
-    from tincans.core.dispatch import Dispatcher
+    from tincans.core.dispatch import Dispatcher, Exposed
     from tincans.core.messages import Request
 
 
@@ -41,6 +41,11 @@ class Service(Protocol):
 
     keys: Mapping[str, bytes]
     """The keys that callers may prove, by name; empty when anybody may call."""
+
+    def find(self, name: str) -> Exposed:
+        """The function of this name. NotExposedError; a server that has just begun is given a moment to expose it, so
+        this may block this thread."""
+        ...
 
     def call(self, request: Request[Any], *, wire: Wire, caller: Identity) -> Any:
         """Run an exposed function; the request's undecoded bodies are read by `wire` into its annotated types.

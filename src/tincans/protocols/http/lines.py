@@ -77,7 +77,7 @@ class LineDoor:
             name, args = self._question(request)
             await self._runner.wait(lambda: self._service.tell(name, *args), name, visit.settings.call_timeout)
         else:
-            self._runner.leave(request, WIRE, visit.caller)
+            await self._runner.leave(request, WIRE, visit.caller)
         await visit.nothing(204)
 
     def _question(self, request: Request[Any]) -> tuple[str, list[Any]]:

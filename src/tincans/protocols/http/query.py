@@ -20,6 +20,7 @@ from tincans.protocols.http.problems import Problem
 Form = Literal["text", "number", "texts", "numbers", "json"]
 MOST_FIELDS = 1000
 _NUMBERS = frozenset({"integer", "number", "boolean"})
+_FORMS_OF_LISTS: dict[Form, Form] = {"text": "texts", "number": "numbers"}
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode
 
@@ -38,17 +39,16 @@ def form_of(schema: Schema) -> tuple[Form, Schema]:
     """
     schema = _without_null(schema)
     kind = schema.get("type")
-    if kind == "string":
-        return "text", schema
-    if kind in _NUMBERS:
-        return "number", schema
-    if kind == "array":
-        items = schema.get("items", {}).get("type") if isinstance(schema.get("items"), dict) else None
-        if items == "string":
-            return "texts", schema
-        if items in _NUMBERS:
-            return "numbers", schema
-    return "json", schema
+    if kind == "array" and isinstance(schema.get("items"), dict):
+        return _FORMS_OF_LISTS.get(_scalar_form(schema["items"]), "json"), schema
+    return _scalar_form(schema), schema
+
+
+def _scalar_form(schema: Schema) -> Form:
+    choices = schema.get("enum")
+    if schema.get("type") == "string" or (choices and all(isinstance(each, str) for each in choices)):
+        return "text"
+    return "number" if schema.get("type") in _NUMBERS else "json"
 
 
 def _without_null(schema: Schema) -> Schema:

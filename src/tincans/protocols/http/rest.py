@@ -47,7 +47,7 @@ class RestDoor:
     async def visited(self, visit: Visit) -> None:
         """POST /NAME."""
         name = visit.path[1:]
-        self._service.dispatcher.find(name)  # a wrong name is told before a wrong body
+        await self._runner.find(name)  # a wrong name is told before a wrong body
         if visit.content_type() != JSON and (visit.content_type() or visit.has_body()):
             raise Problem(415, "The arguments come as JSON: send the header 'Content-Type: application/json'.")
         body = await visit.body()

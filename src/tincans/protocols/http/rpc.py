@@ -64,7 +64,7 @@ class JsonRpcDoor:
         request.name = DESCRIBE if call.name == "rpc.describe" else _public(call.name)
         try:
             if call.id is None:
-                self._runner.leave(request, WIRE, visit.caller)
+                await self._runner.leave(request, WIRE, visit.caller)
                 return b""
             id = call.id
             write: Callable[[Any], bytes] = lambda result: json_rpc.result_text(id, plain(_listed(result)))  # noqa: E731

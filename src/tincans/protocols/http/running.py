@@ -51,7 +51,7 @@ class Runner:
         self, request: Request[Any], wire: Wire, caller: Identity, write: Callable[[Any], T], timeout: float | None
     ) -> T:
         """What `write` makes of the function's result. The errors of contracts.protocol.Service.call; FullError."""
-        exposed = self._service.dispatcher.find(request.name)
+        exposed = await self.find(request.name)
         if self._direct and self._quick.get(exposed, 0) >= TRIALS and not exposed.slow:
             began = perf_counter()
             try:
@@ -69,6 +69,12 @@ class Runner:
 
         return await self._on_thread(self._functions, job, request.name, timeout)
 
+    async def find(self, name: str) -> Exposed:
+        """The function of this name; NotExposedError."""
+        if self._service.dispatcher.knows(name):
+            return self._service.dispatcher.find(name)
+        return await self._on_thread(self._functions, lambda: self._service.find(name), name, None)
+
     def _judge(self, exposed: Exposed, seconds: float) -> None:
         if not self._direct:
             return
@@ -77,9 +83,9 @@ class Runner:
         else:
             self._quick[exposed] = self._quick.get(exposed, 0) + 1
 
-    def leave(self, request: Request[Any], wire: Wire, caller: Identity) -> None:
+    async def leave(self, request: Request[Any], wire: Wire, caller: Identity) -> None:
         """Run it; nobody wants an answer. FullError, NotExposedError."""
-        self._service.dispatcher.find(request.name)
+        await self.find(request.name)
 
         def job() -> None:
             try:
