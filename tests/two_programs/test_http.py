@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -172,6 +175,57 @@ def test_a_job_of_a_client_that_died_while_it_waited_goes_to_another(url: str) -
         bob.queue("jobs").put("x")
         with bob.queue("jobs").take(timeout=10) as job:
             assert job.value == "x"
+
+
+FORKING_CLIENT = """
+import os, sys, tincans
+bob = tincans.connect(sys.argv[1])
+assert bob.call.add(1, 1) == 2 and bob.start.add(1, 1).result(10) == 2
+child = os.fork()
+if not child:
+    os._exit(0 if bob.call.add(2, 2) == 4 and bob.start.add(2, 3).result(10) == 5 else 1)
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+assert bob.call.add(3, 3) == 6
+"""
+
+FORKING_SERVER = """
+import os, sys, time, tincans
+alice = tincans.serve(sys.argv[1])
+alice.expose(os.fork, name="fork")
+alice.expose(os.getpid, name="pid")
+print(alice.url, flush=True)
+alice.run()
+"""
+
+
+def test_a_forked_child_makes_connections_of_its_own(url: str) -> None:
+    with alice_at(url):
+        done = subprocess.run([sys.executable, "-c", FORKING_CLIENT, url], timeout=60, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+
+
+def test_a_child_of_the_server_does_not_hold_its_connections_open(url: str) -> None:
+    server = subprocess.Popen([sys.executable, "-c", FORKING_SERVER, url], stdout=subprocess.PIPE, text=True)
+    child = 0
+    try:
+        assert server.stdout is not None
+        server.stdout.readline()
+        bob = tincans.connect(url)
+        with bob, contextlib.closing(socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2])))) as silent:
+            child = bob.call.fork()
+            server.kill()
+            server.wait(10)
+            silent.settimeout(5)
+            with contextlib.suppress(ConnectionError):
+                assert silent.recv(1) == b""
+            with alice_at(url):
+                assert bob.call.add(2, 2) == 4
+    finally:
+        stop(server)
+        services()
+        if child:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(child, signal.SIGKILL)
 
 
 def test_the_async_face_notices_a_death_too(url: str) -> None:

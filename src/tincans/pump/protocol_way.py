@@ -23,6 +23,7 @@ from tincans.pump.calling import Reading
 from tincans.pump.dialing import Attempts
 from tincans.pump.hub_board import hub_board
 from tincans.pump.keys import keys_of
+from tincans.toolkit.fork_guard import abandon_in_child
 
 if TYPE_CHECKING:
     from tincans.finder import Method
@@ -46,6 +47,12 @@ class ProtocolWay:
         self._making = threading.Lock()
         self._pool: ThreadPoolExecutor | None = None
         self._closed = False
+        abandon_in_child(self)
+
+    def abandon(self) -> None:
+        """In a forked child: the threads and whoever held the lock are the parent's."""
+        self._making = threading.Lock()
+        self._pool = None
 
     def reach(self, timeout: float | None) -> None:
         self._there(timeout)

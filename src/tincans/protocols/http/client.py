@@ -15,6 +15,7 @@ from typing import Any
 from tincans.core.address import Address
 from tincans.errors import ClosedError, DisconnectedError, TincansError, TooLargeError, UnreachableError
 from tincans.protocols.http.connection import HttpConnection, Response
+from tincans.toolkit.fork_guard import abandon_in_child
 from tincans.toolkit.tcp_socket import DEFAULT_HOST, connect, tls_of, tune
 
 MOST_IDLE = 20.0
@@ -34,6 +35,7 @@ class HttpClient:
         self._idle: deque[HttpConnection] = deque()
         self._busy: set[HttpConnection] = set()
         self._closed = False
+        abandon_in_child(self)
         host = f"[{address.host}]" if ":" in address.host else address.host or DEFAULT_HOST
         lines = [f"Host: {host}:{address.port}", "User-Agent: tincans", "Accept: */*"]
         self._common = "\r\n".join(lines).encode("ascii") + b"\r\n"
@@ -145,6 +147,13 @@ class HttpClient:
                 self._idle.pop().close()
             except IndexError:
                 return
+
+    def abandon(self) -> None:
+        """In a forked child: the parent's connections are not ours; what we call next makes new ones."""
+        for connection in [*self._idle, *self._busy]:
+            connection.abandon()
+        self._idle.clear()
+        self._busy.clear()
 
     def close(self) -> None:
         """Wake whoever waits (ClosedError). May be called twice."""

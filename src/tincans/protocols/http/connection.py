@@ -184,6 +184,11 @@ class HttpConnection:
             pass
         self._stream.close()
 
+    def abandon(self) -> None:
+        """In a forked child: let go of the descriptor without a word to the other end."""
+        self.reusable = False
+        self._stream.close()
+
     def interrupt(self) -> None:
         """Wake the thread that uses it; that one closes it."""
         try:

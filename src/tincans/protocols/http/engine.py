@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import socket
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -19,6 +20,7 @@ from typing import Any
 from tincans.errors import MissingLibraryError
 from tincans.protocols.http.visit import MIN_RATE
 from tincans.toolkit.daemon_threads import spawn
+from tincans.toolkit.fork_guard import abandon_in_child
 from tincans.toolkit.tcp_socket import tune
 
 MOST_HEAD = 64 * 1024
@@ -45,6 +47,8 @@ class Engine:
         self._ended: Future[None] = Future()
         self._stopping: asyncio.Event | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._connections: set[Any] = set()
+        abandon_in_child(self)
 
     def begin(self) -> None:
         """Serve on a thread; returns when it does."""
@@ -69,12 +73,23 @@ class Engine:
         loop = asyncio.get_running_loop()
         self._stopping = asyncio.Event()
         make, state = guarded(self._application, self._client_timeout)
+        self._connections = state.connections
         server = await loop.create_server(make, sock=self._socket, ssl=self._tls, backlog=BACKLOG)
         self._started.set_result(None)
         await self._stopping.wait()
         server.close()
         self._application.end_waits()
         await _drained(state)
+
+    def abandon(self) -> None:
+        """In a forked child, which has no thread of ours: let go of the descriptors."""
+        self._loop = None
+        held = [connection.transport.get_extra_info("socket") for connection in list(self._connections)]
+        for each in [self._socket, *held]:
+            try:
+                os.close(each.fileno())  # `close` would wait for the loop, which is not here
+            except (OSError, AttributeError):
+                pass  # it was ending just now
 
     def close(self) -> None:
         """Stop listening, let what runs end, within a bounded time."""

@@ -75,11 +75,20 @@ def failure_problem(failure: Failure) -> tuple[int, bytes]:
     422
     """
     status = STATUS.get(failure.code, 500)
-    more = {"error": failure.type_name}
+    more = {"error": sayable(failure.type_name)}
     if failure.code == "argument":
         found = _PARAMETER.search(failure.message)
         more |= {"parameter": found.group(1)} if found else {}
-    return status, problem_text(status, failure.code, failure.message, **more)
+    return status, problem_text(status, failure.code, sayable(failure.message), **more)
+
+
+def sayable(text: str) -> str:
+    r"""The text with what no JSON can hold escaped.
+
+    >>> sayable("\ud800x")
+    '\\ud800x'
+    """
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def error_from(
