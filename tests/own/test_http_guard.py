@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
+from certificates import certificates
 from http_stage import Stage, is_closed_within, serving, until_silent
 
 import tincans
 from tincans.errors import AddressError, DeniedError, NameInUseError
 
-CERTIFICATES = Path(__file__).parent.parent / "unit" / "certificates"
+CERTIFICATES = certificates()
 HEAD = b"POST /add HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
 
 

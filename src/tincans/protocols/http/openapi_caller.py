@@ -60,6 +60,15 @@ def operations(document: Any) -> dict[str, Operation]:
     """
     if not isinstance(document, dict) or not isinstance(document.get("paths"), dict):
         raise ProtocolError("This is no OpenAPI document: it has no paths.")
+    try:
+        return _operations(document)
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        if isinstance(error, ProtocolError):
+            raise
+        raise ProtocolError(f"This OpenAPI document cannot be understood: {error!r}.") from error
+
+
+def _operations(document: dict[str, Any]) -> dict[str, Operation]:
     found: dict[str, Operation] = {}
     for path, item in document["paths"].items():
         item = _resolved(document, item)
