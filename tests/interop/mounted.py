@@ -25,8 +25,20 @@ def add(a: int, b: int) -> int:
 api = alice.asgi()
 
 
+async def live(receive: Any, send: Any) -> None:
+    """Alice ends with the application."""
+    await receive()
+    await send({"type": "lifespan.startup.complete"})
+    await receive()
+    alice.close()
+    await send({"type": "lifespan.shutdown.complete"})
+
+
 async def site(scope: dict[str, Any], receive: Any, send: Any) -> None:
     """The application around it, in the way that Starlette's `mount` passes a request on."""
+    if scope["type"] == "lifespan":
+        await live(receive, send)
+        return
     if scope["type"] == "http" and scope["path"].startswith("/api"):
         await api({**scope, "root_path": scope.get("root_path", "") + "/api"}, receive, send)
         return
@@ -39,7 +51,7 @@ def main() -> None:
     listening = socket.socket()
     listening.bind(("127.0.0.1", 0))
     print(listening.getsockname()[1], flush=True)
-    uvicorn.Server(uvicorn.Config(site, log_level="error", lifespan="off")).run(sockets=[listening])
+    uvicorn.Server(uvicorn.Config(site, log_level="error", lifespan="on")).run(sockets=[listening])
 
 
 if __name__ == "__main__":
