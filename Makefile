@@ -6,6 +6,7 @@ BIN := $(VENV)/bin
 ARGS :=
 COUNT := 1000000
 KILLS := 200
+EXAMPLES := 100
 # The methods that two programs reach each other by, as tests/two_programs writes them.
 FAULTY := 'unix:{name}' '{name}' 'pipe:{name}' 'tcp://127.0.0.1:{port}' 'json+unix:{name}' 'sqlite:{dir}/alice.db'
 MAPPED := 'mmap:{dir}/board' 'text+mmap:{dir}/line'
@@ -17,7 +18,7 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11 python;
 # A change to any of these installs again; a change to a Python file needs no install.
 BUILD_FILES := pyproject.toml $(wildcard setup.py src/tincans/_speed/*.c src/tincans/_speed/*.h)
 
-.PHONY: help demo test lint format table bench fuzz faults ring clean
+.PHONY: help demo test lint format table bench openapi fuzz faults ring clean
 .DELETE_ON_ERROR:
 
 help:
@@ -27,6 +28,7 @@ help:
 	@echo "make format   let ruff format the code"
 	@echo "make table    the tables of methods in README.md and docs/choose.md, from the facts"
 	@echo "make bench    speed side by side, into docs/benchmarks.* (about 8 minutes; nothing else should run; ARGS=--quick)"
+	@echo "make openapi  100 requests made up for each operation of our OpenAPI (EXAMPLES=...)"
 	@echo "make fuzz     a million mutated frames into every parser (COUNT=... for another number)"
 	@echo "make faults   200 kills on each method, strangers, idle clients, a crowd on each (KILLS=...)"
 	@echo "make ring     the proofs of the C ring: sanitizers, hostile states, kills, models"
@@ -53,6 +55,9 @@ table: $(VENV)/installed-test
 
 bench: $(VENV)/installed-bench
 	$(BIN)/python -m tincans.bench $(ARGS)
+
+openapi: $(VENV)/installed-test
+	EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest tests/own/test_http_interop.py -k schemathesis $(ARGS)
 
 fuzz: $(VENV)/installed-test
 	$(BIN)/python tests/fuzz/framing.py $(COUNT)

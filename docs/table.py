@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import tincans
 from tincans.facts import VERBS, Facts, No
+from tincans.finder import find_protocol, find_transport, is_protocol
 
 ROOT = Path(__file__).resolve().parent.parent
 BEGIN, END = "<!-- table: begin -->", "<!-- table: end -->"
@@ -54,13 +56,20 @@ def section(name: str, facts: Facts) -> str:
         ("platforms", f"{', '.join(facts.platforms)} (untested: {', '.join(facts.untested) or 'none'})"),
         ("leaves behind", facts.leaves_behind),
         ("needs", facts.service or (f"pip install 'tincans[{facts.extra}]'" if facts.extra else "nothing more")),
-        ("largest message", f"{facts.largest_message:,} bytes" if facts.largest_message else "`max_message`, 1 GiB"),
+        ("largest message", f"{facts.largest_message:,} bytes" if facts.largest_message else bounded_by_option(name)),
     ]
     refused = [(v, no) for v in VERBS if isinstance(no := facts.verdict(v), No)]
     lines = [f"## `{name}:`", "", f"{facts.summary}.", "", "| | |", "|---|---|"]
     lines += [f"| {what} | {text} |" for what, text in rows]
     lines += [f"| no {verb} | {no.reason}; instead: `{no.instead}:` |" for verb, no in refused]
     return "\n".join(lines)
+
+
+def bounded_by_option(name: str) -> str:
+    """How much `max_message` allows by itself."""
+    options: Any = find_protocol(name).options if is_protocol(name) else find_transport(name).options
+    default = options["max_message"].default if "max_message" in options else 2**30
+    return f"`max_message`, {default // 2**30} GiB" if default >= 2**30 else f"`max_message`, {default // 2**20} MiB"
 
 
 def with_table(text: str, table: str) -> str:

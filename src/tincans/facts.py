@@ -41,7 +41,8 @@ class Facts(Struct, frozen=True):
     """The abilities and promises of one transport or wire.
 
     `largest_message` is in bytes, None when only the `max_message` option bounds it. `two_way` says that a
-    connection carries messages both ways (so the hub, callbacks and streams work). `stored`: messages wait in a
+    connection carries more than one call and one answer at a time (so streams, started calls and notifications work),
+    `callbacks` that the server can call functions of the caller's. `stored`: messages wait in a
     store, so that the two programs need not run at the same time: nobody greets, and a call may be left for later.
     `one_memory`: an array can be the same memory in both programs.
     `extra` is the name in `pip install tincans[extra]`, or "" when nothing more is needed.
@@ -67,6 +68,7 @@ class Facts(Struct, frozen=True):
     library: str = ""
     largest_message: int | None = None
     two_way: bool = True
+    callbacks: bool = True
     stored: bool = False
     one_memory: bool = False
 

@@ -61,8 +61,9 @@ def method_of(url: str) -> Method:
     if is_protocol(address.method):
         protocol = find_protocol(address.method)
         if address.wire and address.wire not in protocol.dialects:
-            raise AddressError(_no_such_wire(address, protocol.dialects), url=str(address))
-        method = Method(address, protocol.facts, find_wire("json"), protocol=protocol)
+            raise AddressError(_no_such_wire(address, tuple(protocol.dialects)), url=str(address))
+        facts = protocol.dialects.get(address.wire, protocol.facts)
+        method = Method(address, facts, find_wire("json"), protocol=protocol)
         address.settings(protocol.options)
     else:
         transport = find_transport(address.method)

@@ -34,6 +34,7 @@ IMMEDIATE = {
     "Peer.queue",
     "Peer.flag",
     "Peer.with_options",
+    "Server.asgi",
     "Server.expose",
     "Server.expose_object",
     "Server.lock",

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from tincans.contracts import Buffer, Change, Delivery, Parts, Policy
+from tincans.core.streams import ENDED
 from tincans.errors import ClosedError, DisconnectedError, FullError, WaitTimeoutError
 from tincans.pump import questions
-from tincans.pump.flows import ENDED
 from tincans.pump.hub_board import Account
 from tincans.pump.questions import Question, StreamQuestion
 

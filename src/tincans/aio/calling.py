@@ -16,10 +16,10 @@ from tincans.aio.flows import Stream
 from tincans.aio.link import AsyncLink
 from tincans.aio.outbox import Entry
 from tincans.aio.waiting import Answer, CallFuture
+from tincans.core.failures import error_of
 from tincans.core.messages import Cancel, Failure, Reply, Request
 from tincans.errors import CallTimeoutError, TincansError, WaitTimeoutError
 from tincans.pump.calling import PLAIN, Reading, as_promised
-from tincans.pump.failures import error_of
 from tincans.pump.waiter import PlainReply
 
 

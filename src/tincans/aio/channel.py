@@ -29,6 +29,7 @@ from tincans.core.address import Address
 from tincans.core.dispatch import Dispatcher
 from tincans.core.handshake import GREETING_TIMEOUT
 from tincans.core.messages import Message, Request
+from tincans.core.streams import ENDED
 from tincans.errors import (
     ClosedError,
     DisconnectedError,
@@ -42,7 +43,6 @@ from tincans.pump import plain_calls
 from tincans.pump.calling import PLAIN, Reading, answer_left, request_left
 from tincans.pump.dialing import FIRST_BACKOFF, Attempts, Dialer, backoffs
 from tincans.pump.execution import release
-from tincans.pump.flows import ENDED
 from tincans.pump.link import Link
 from tincans.toolkit.fork_guard import abandon_in_child
 

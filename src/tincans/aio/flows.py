@@ -15,11 +15,11 @@ from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING, Any
 
 from tincans.aio.waiting import ElementWaiter
+from tincans.core.failures import failure_of
 from tincans.core.messages import Credit, End, Failure, Item
-from tincans.core.streams import WINDOW
+from tincans.core.streams import ENDED, WINDOW
 from tincans.errors import CallTimeoutError, TincansError
-from tincans.pump.failures import failure_of
-from tincans.pump.flows import ENDED, SEND_TIMEOUT, Incoming
+from tincans.pump.flows import SEND_TIMEOUT, Incoming
 
 if TYPE_CHECKING:
     from tincans.aio.link import AsyncLink

@@ -154,6 +154,24 @@ class Server:
         self._words.need("share")
         return await share(array, writable=writable)
 
+    def asgi(
+        self,
+        *,
+        max_message: int = 16 * 1024 * 1024,
+        call_timeout: float = 30.0,
+        client_timeout: float = 20.0,
+        cors: tuple[str, ...] = (),
+    ) -> Any:
+        """What is exposed as an ASGI application, to be mounted in a web application: `app.mount("/api", s.asgi())`.
+
+        It answers what `http://` answers: REST, OpenAPI, JSON-RPC, XML-RPC, events, and our own clients at the URL
+        where it is mounted. `max_message` in bytes, the timeouts in seconds; `cors`: the origins whose pages may call,
+        "*" for all. Callers must show a key when `serve` was given `keys`.
+        """
+        return self._host.asgi(
+            max_message=max_message, call_timeout=call_timeout, client_timeout=client_timeout, cors=cors
+        )
+
     async def run(self) -> None:
         """Serve until SIGTERM, Ctrl-C or `close()`; then let running calls finish, say goodbye and return."""
         self._host.executor.set_up_at = 0.0

@@ -18,9 +18,9 @@ from tincans.aio.channel import AsyncChannel
 from tincans.aio.native_board import threaded_board
 from tincans.aio.spread_way import AsyncSpreadWay
 from tincans.contracts import Buffer, Parts
+from tincans.core.streams import ENDED
 from tincans.pump import way
 from tincans.pump.calling import Reading
-from tincans.pump.flows import ENDED
 
 if TYPE_CHECKING:
     from tincans.finder import Method

@@ -16,7 +16,9 @@ from tincans.errors import UnsupportedError
 from tincans.facts import Facts, No, Verb
 
 
-def needs(verb: Verb, *, two_way: bool = False) -> Callable[[Callable[..., None]], Callable[..., None]]:
+def needs(
+    verb: Verb, *, two_way: bool = False, callbacks: bool = False
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Run the test where the facts claim `verb`; where they refuse it, prove that it is refused with that reason."""
 
     def decorate(test: Callable[..., None]) -> Callable[..., None]:
@@ -27,7 +29,7 @@ def needs(verb: Verb, *, two_way: bool = False) -> Callable[[Callable[..., None]
             verdict = facts.verdict(verb)
             if isinstance(verdict, No):
                 prove_refusal(peer, verb, verdict)
-            elif two_way and not facts.two_way:
+            elif (two_way and not facts.two_way) or (callbacks and not facts.callbacks):
                 return
             else:
                 test(**fixtures)

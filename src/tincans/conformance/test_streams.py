@@ -52,17 +52,17 @@ def test_several_streams_run_side_by_side(alice: Any, facts: Facts) -> None:
     assert [sum(group) for group in zip(*streams, strict=True)] == [3 * i for i in range(300)]
 
 
-@needs("call", two_way=True)
+@needs("call", two_way=True, callbacks=True)
 def test_a_generator_as_an_argument_is_streamed_there(peer: Any, facts: Facts) -> None:
     assert peer.call.total(i for i in range(1000)) == 499500
 
 
-@needs("call", two_way=True)
+@needs("call", two_way=True, callbacks=True)
 def test_a_function_as_an_argument_is_called_back(peer: Any, facts: Facts) -> None:
     assert peer.call.apply(lambda n: n * n, 20) == [n * n for n in range(20)]
 
 
-@needs("call", two_way=True)
+@needs("call", two_way=True, callbacks=True)
 def test_an_exception_in_a_callback_reaches_both_sides(peer: Any, facts: Facts) -> None:
     def refuse(n: int) -> int:
         raise ValueError(f"not {n}")
@@ -72,7 +72,7 @@ def test_an_exception_in_a_callback_reaches_both_sides(peer: Any, facts: Facts) 
     assert peer.call.add(1, 1) == 2
 
 
-@needs("call", two_way=True)
+@needs("call", two_way=True, callbacks=True)
 def test_a_function_that_is_kept_can_be_called_back_later(peer: Any, facts: Facts) -> None:
     called: list[Any] = []
     peer.call.keep(called.append)
@@ -81,12 +81,12 @@ def test_a_function_that_is_kept_can_be_called_back_later(peer: Any, facts: Fact
     assert called == ["one", "two"]
 
 
-@needs("call", two_way=True)
+@needs("call", two_way=True, callbacks=True)
 def test_the_connecting_program_can_expose_functions_too(peer: Any, facts: Facts) -> None:
     peer.expose(lambda n: n + 1, name="one_more")
     assert peer.call.ask_back("one_more", 1) == 2
 
 
-@needs("call", two_way=True)
+@needs("call", two_way=True, callbacks=True)
 def test_a_callback_may_call_in_turn(peer: Any, facts: Facts) -> None:
     assert peer.call.apply(lambda n: peer.call.add(n, 1), 5) == [1, 2, 3, 4, 5]

@@ -17,7 +17,7 @@ from tincans.facts import Facts
 
 if TYPE_CHECKING:  # core stands above this room; only the names of its types are needed here
     from tincans.core.address import Address, Option
-    from tincans.core.dispatch import Dispatcher
+    from tincans.core.dispatch import Dispatcher, Exposed
     from tincans.core.messages import Request
 
 
@@ -25,7 +25,8 @@ class Elements(Protocol):
     """A stream of a hub."""
 
     def receive(self, *, timeout: float | None) -> Any:
-        """The next (topic or key, value, how many were lost so far); None at the timeout; ENDED when it has ended."""
+        """The next (topic or key, value, how many were lost so far); None at the timeout; `core.streams.ENDED` when it
+        has ended."""
         ...
 
     def close(self) -> None: ...
@@ -40,6 +41,11 @@ class Service(Protocol):
 
     keys: Mapping[str, bytes]
     """The keys that callers may prove, by name; empty when anybody may call."""
+
+    def find(self, name: str) -> Exposed:
+        """The function of this name. NotExposedError; a server that has just begun is given a moment to expose it, so
+        this may block this thread."""
+        ...
 
     def call(self, request: Request[Any], *, wire: Wire, caller: Identity) -> Any:
         """Run an exposed function; the request's undecoded bodies are read by `wire` into its annotated types.
@@ -114,13 +120,24 @@ class PublicProtocol(Protocol):
 
     facts: Facts
     options: Mapping[str, Option]
-    dialects: tuple[str, ...]
-    """The words that may stand before `+` in its URLs, such as "jsonrpc"."""
+    dialects: Mapping[str, Facts]
+    """The words that may stand before `+` in its URLs, such as "jsonrpc", and what can be done when it is spoken so."""
 
     def serve(self, address: Address, service: Service) -> Served:
         """Be reachable. NameInUseError when the port is taken."""
         ...
 
-    def connect(self, address: Address, *, timeout: float) -> Caller:
-        """Reach a server, ours or a foreign one; UnreachableError at once without one: the pump tries again."""
+    def connect(
+        self,
+        address: Address,
+        *,
+        keys: Mapping[str, bytes],
+        errors: Mapping[str, type[BaseException]],
+        timeout: float,
+    ) -> Caller:
+        """Reach a server, ours or a foreign one; UnreachableError at once without one: the pump tries again.
+
+        `keys` are those that the address names, the first of which is ours to prove; `errors` are the user's own
+        classes, by name, that an exception of the other program may come back as.
+        """
         ...

@@ -9,6 +9,7 @@ Rules of this file
 from __future__ import annotations
 
 import collections.abc as abc
+import datetime
 import inspect
 from collections.abc import Sequence
 from typing import Annotated, Any, get_args, get_origin
@@ -36,6 +37,18 @@ _BY_NUMPY_KIND: dict[str, Schema] = {
     "uint": {"type": "integer"},
     "float": _NUMBER,
 }
+
+
+class _Moment:
+    """Stands in for datetime: msgspec names no format where the offset may be missing, but a reader wants one."""
+
+
+class _Daytime:
+    """Stands in for time."""
+
+
+_STAND_INS: dict[Any, type] = {datetime.datetime: _Moment, datetime.time: _Daytime}
+_FORMATS: dict[Any, str] = {_Moment: "date-time", _Daytime: "time"}
 
 
 def schemas(annotations: Sequence[Any]) -> tuple[list[Schema], dict[str, Schema]]:
@@ -105,6 +118,8 @@ def _in_json(part: Any) -> Any:
     origin, inner = get_origin(part), get_args(part)
     if (origin or part) in _LISTS:
         return list[inner[0]] if inner else list  # type: ignore[valid-type]
+    if part in _STAND_INS:
+        return _STAND_INS[part]
     if origin is not None and origin.__name__ == "ndarray":
         return Annotated[origin, msgspec.Meta(extra_json_schema={"title": spoken(part)})]
     return part
@@ -115,6 +130,8 @@ def _foreign(annotation: Any) -> Schema:
     cls = get_origin(annotation) or annotation
     if cls is object:
         return {}
+    if cls in _FORMATS:
+        return {"type": "string", "format": _FORMATS[cls]}
     name, module = getattr(cls, "__name__", str(cls)), getattr(cls, "__module__", "")
     module = module.split("._")[0]  # pathlib._local is where Python 3.13 keeps pathlib.Path
     schema = {"title": spoken(annotation), "x-python-type": f"{module}.{name}"}

@@ -28,6 +28,10 @@ def news_window(limit: int) -> int:
     return max(WINDOW, min(NEWS_WINDOW, limit))
 
 
+ENDED: Any = object()
+"""What a stream gives instead of an element when it has ended."""
+
+
 class Outlet:
     """The sending end of a pushed stream (a subscription, a watch): a bounded buffer and a credit.
 

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct, field
 
 from tincans.contracts import Buffer, Parts, Reader, Wire
+from tincans.core.failures import error_of
 from tincans.core.messages import Cancel, Failure, Reply, Request
 from tincans.errors import CallTimeoutError, UnsupportedError, WaitTimeoutError
 from tincans.pump.deadlines import NEVER
-from tincans.pump.failures import error_of
 from tincans.pump.flows import Stream
 from tincans.pump.link import Link
 from tincans.pump.waiter import PlainReply, Waiter

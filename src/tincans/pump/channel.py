@@ -23,6 +23,7 @@ from tincans.contracts.protocol import Elements
 from tincans.core.address import Address
 from tincans.core.handshake import GREETING_TIMEOUT
 from tincans.core.messages import Message, Request
+from tincans.core.streams import ENDED
 from tincans.errors import (
     ClosedError,
     DisconnectedError,
@@ -35,7 +36,7 @@ from tincans.pump import calling, plain_calls
 from tincans.pump.calling import PLAIN, Reading
 from tincans.pump.dialing import FIRST_BACKOFF, Attempts, Dialer
 from tincans.pump.execution import Executor, release
-from tincans.pump.flows import ENDED, Incoming
+from tincans.pump.flows import Incoming
 from tincans.pump.hub_board import hub_board
 from tincans.pump.link import Link
 from tincans.pump.plain_calls import PROBE_AFTER

@@ -17,10 +17,10 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from tincans.contracts import Identity
+from tincans.core.failures import failure_of
 from tincans.core.messages import Failure, Reply, Request
 from tincans.core.streams import WINDOW
 from tincans.errors import CallCancelledError, DisconnectedError, NotExposedError, TincansError
-from tincans.pump.failures import failure_of
 from tincans.pump.flows import Pull
 from tincans.pump.link import Link
 from tincans.pump.references import CALL_BACK, synchronous

@@ -15,16 +15,15 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from tincans.contracts import Policy
+from tincans.core.failures import error_of, failure_of
 from tincans.core.messages import Cancel, Credit, End, Failure, Item, Publication
-from tincans.core.streams import WINDOW, Inlet, Outlet, news_window
+from tincans.core.streams import ENDED, WINDOW, Inlet, Outlet, news_window
 from tincans.errors import CallTimeoutError, ClosedError, DisconnectedError, TincansError
-from tincans.pump.failures import error_of, failure_of
 from tincans.pump.waiter import Waiter
 
 if TYPE_CHECKING:
     from tincans.pump.link import Link
 
-ENDED = object()
 SEND_TIMEOUT = 30.0
 
 

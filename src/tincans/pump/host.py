@@ -23,7 +23,7 @@ from tincans.core.dispatch import Dispatcher
 from tincans.core.handshake import GREETING_LIMIT, GREETING_TIMEOUT, NONCE_BYTES, Accepting, Me
 from tincans.core.messages import Goodbye, Hello, Message, Request
 from tincans.errors import ClosedError, DeniedError, DisconnectedError, ProtocolError, TincansError
-from tincans.finder import Method, find_framing, method_of
+from tincans.finder import Method, find_framing, find_protocol, method_of
 from tincans.pump import plain_calls
 from tincans.pump.door import Door, DoorKeeper, Keeper
 from tincans.pump.execution import SETTING_UP, Executor, awaited, release
@@ -136,6 +136,13 @@ class Host:
         self.methods.append(method)
         self.doors.append(served)
         return served.address
+
+    def asgi(self, **settings: Any) -> Any:
+        """All that is exposed as an ASGI application, for a server that is not ours."""
+        from tincans.pump.service import HostService
+
+        protocol: Any = find_protocol("http")
+        return protocol.asgi(HostService(self, self._keys), keys=self._keys, **settings)
 
     def open_board(self, method: Method) -> str:
         """A method without calls: there is nothing to listen to, but the server's own words use its board."""

@@ -12,9 +12,9 @@ from typing import Any, Protocol
 
 from tincans.contracts import Board, Change, Delivery, Note, Policy
 from tincans.contracts.protocol import Elements
+from tincans.core.streams import ENDED
 from tincans.errors import ClosedError, DisconnectedError, FullError, TincansError, WaitTimeoutError
 from tincans.pump import questions
-from tincans.pump.flows import ENDED
 from tincans.pump.questions import Question, StreamQuestion
 
 

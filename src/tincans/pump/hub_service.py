@@ -14,10 +14,10 @@ from threading import RLock
 from typing import TYPE_CHECKING, Any, Protocol
 
 from tincans.contracts import Policy
+from tincans.core.failures import failure_of
 from tincans.core.messages import Reply, Request
 from tincans.errors import ClosedError, TincansError
 from tincans.pump.carrying import taken_in
-from tincans.pump.failures import failure_of
 from tincans.pump.flows import News as NewsOutlet
 from tincans.pump.link import Link
 from tincans.pump.reactor import Background, Timer

@@ -15,9 +15,9 @@ from typing import Any
 
 from tincans.contracts import Policy
 from tincans.core.carried import opened
+from tincans.core.streams import ENDED
 from tincans.errors import ClosedError, FullError, TincansError, WaitTimeoutError
 from tincans.pump.carrying import written_down
-from tincans.pump.flows import ENDED
 from tincans.pump.hub_service import HubService
 
 

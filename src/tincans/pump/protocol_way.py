@@ -11,23 +11,27 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
 from tincans.contracts import Board, Buffer, Parts
-from tincans.contracts.protocol import Caller, PublicProtocol
+from tincans.contracts.protocol import Caller, Elements, PublicProtocol
 from tincans.core.annotations import converter
 from tincans.errors import ClosedError, DisconnectedError, ResultError, TincansError, UnsupportedError
 from tincans.pump.calling import Reading
 from tincans.pump.dialing import Attempts
 from tincans.pump.hub_board import hub_board
+from tincans.pump.keys import keys_of
+from tincans.toolkit.fork_guard import abandon_in_child
 
 if TYPE_CHECKING:
     from tincans.finder import Method
 
 REPEAT_AFTER = 0.05
 STARTED_AT_ONCE = 32
+TELL_TIMEOUT = 5.0
+T = TypeVar("T")
 
 
 class ProtocolWay:
@@ -38,10 +42,17 @@ class ProtocolWay:
         self._method = method
         self._protocol = protocol
         self._reading = reading
+        self._keys = keys_of(method.address)
         self._caller: Caller | None = None
         self._making = threading.Lock()
         self._pool: ThreadPoolExecutor | None = None
         self._closed = False
+        abandon_in_child(self)
+
+    def abandon(self) -> None:
+        """In a forked child: the threads and whoever held the lock are the parent's."""
+        self._making = threading.Lock()
+        self._pool = None
 
     def reach(self, timeout: float | None) -> None:
         self._there(timeout)
@@ -54,19 +65,29 @@ class ProtocolWay:
                 if self._closed:
                     raise ClosedError(f"This peer of {self.url} was closed.", url=self.url)
                 try:
-                    self._caller = self._protocol.connect(self._method.address, timeout=attempts.left())
+                    self._caller = self._protocol.connect(
+                        self._method.address, keys=self._keys, errors=self._reading.errors, timeout=attempts.left()
+                    )
                 except TincansError as error:
                     time.sleep(attempts.pause(error))
             return self._caller
 
     def call(self, name: str, args: Any, kwargs: Any, *, timeout: float | None) -> Any:
-        """One call; one that never left is made again."""
-        try:
-            return self._call_once(name, args, kwargs, timeout)
-        except DisconnectedError as error:
-            if error.outcome != "not_sent":
-                raise
-        return self._call_once(name, args, kwargs, timeout)
+        return self._until_sent(lambda left: self._call_once(name, args, kwargs, left), timeout)
+
+    def _until_sent(self, step: Callable[[float | None], T], timeout: float | None) -> T:
+        """What `step` gives, given the seconds that are left. One that never left is taken again until the deadline."""
+        attempts = Attempts(self.url, timeout)
+        deadline = None if timeout is None else time.monotonic() + timeout
+        left = timeout
+        while True:
+            try:
+                return step(left)
+            except DisconnectedError as error:
+                if error.outcome != "not_sent" or self._closed:
+                    raise
+                time.sleep(attempts.pause(error))
+            left = None if deadline is None else max(0.001, deadline - time.monotonic())
 
     def call_again(self, name: str, args: Any, kwargs: Any, *, timeout: float | None) -> Any:
         """A call that may be repeated until its deadline."""
@@ -95,14 +116,30 @@ class ProtocolWay:
         return self._pool.submit(self.call, name, args, kwargs, timeout=timeout)
 
     def notify(self, name: str, args: Any, kwargs: Any, *, timeout: float | None) -> None:
-        self._there(timeout).notify(name, args, kwargs, timeout=timeout)
+        self._until_sent(lambda left: self._there(left).notify(name, args, kwargs, timeout=left), timeout)
 
     def describe(self, *, timeout: float | None) -> dict[str, Any]:
         return self._there(timeout).describe(timeout=timeout)
 
     def board(self, timeout: float) -> Board:
         """The hub of the other program."""
-        return hub_board(self._there(timeout))
+        self._there(timeout)
+        return hub_board(self)
+
+    def ask(self, name: str, *args: Any, timeout: float | None) -> Any:
+        """See hub_board.Asker."""
+        caller = self._there(timeout)
+        if timeout == 0:
+            return caller.ask(name, *args, timeout=0)
+        return self._until_sent(lambda left: caller.ask(name, *args, timeout=left), timeout)
+
+    def tell(self, name: str, *args: Any) -> None:
+        """See hub_board.Asker."""
+        self._until_sent(lambda left: self._there(left).tell(name, *args), TELL_TIMEOUT)
+
+    def open(self, name: str, *args: Any, timeout: float | None) -> Elements:
+        """See hub_board.Asker."""
+        return self._until_sent(lambda left: self._there(left).open(name, *args, timeout=left), timeout)
 
     def written(self, name: str, args: Any, kwargs: Any) -> list[Buffer]:
         raise UnsupportedError(f"{self.url} keeps no calls for later.", url=self.url)

@@ -8,15 +8,17 @@ Rules of this file
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Mapping
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from tincans.contracts import Identity, Wire
 from tincans.contracts.protocol import Elements
+from tincans.core.dispatch import Exposed
 from tincans.core.messages import Request
 from tincans.errors import CallTimeoutError, TincansError, UnsupportedError
-from tincans.pump.execution import calling_now
+from tincans.pump.execution import LOOK_AGAIN, calling_now
 
 if TYPE_CHECKING:
     from tincans.pump.host import Host
@@ -46,9 +48,15 @@ class HostService:
         self.ask = self._asker.ask
         self.tell = self._asker.tell
 
+    def find(self, name: str) -> Exposed:
+        """See contracts.protocol.Service."""
+        while not self.dispatcher.knows(name) and time.monotonic() < self._host.executor.set_up_at:
+            time.sleep(LOOK_AGAIN)
+        return self.dispatcher.find(name)
+
     def call(self, request: Request[Any], *, wire: Wire, caller: Identity) -> Any:
         """See contracts.protocol.Service."""
-        exposed = self.dispatcher.find(request.name)
+        exposed = self.find(request.name)
         args, kwargs = exposed.arguments(wire, request)
         visit: Any = Visitor(caller), request
         before = calling_now.set(visit)
