@@ -29,6 +29,8 @@ from tincans.errors import DisconnectedError, TincansError
 MARKER = Path(__file__).parent / "marker.py"
 BOBS = 3
 LONGEST_LIFE = 0.6
+MOST_LEFT = 5000
+"""Calls that are left: of the answers to them the file keeps the newest 10,000."""
 
 
 class Callers:
@@ -61,7 +63,7 @@ class Callers:
         elif kind == 1:
             assert peer.with_options(timeout=10, idempotent=True).call.mark_again(number) == number
             self.answered.add(number)
-        elif kind == 2:
+        elif kind == 2 and len(self.left) < MOST_LEFT:
             self.left[number] = str(peer.with_options(wait=False).call.mark(number))
         else:
             peer.notify.mark(number)
