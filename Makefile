@@ -57,6 +57,7 @@ bench: $(VENV)/installed-bench
 fuzz: $(VENV)/installed-test
 	$(BIN)/python tests/fuzz/framing.py $(COUNT)
 	$(BIN)/python tests/fuzz/plain.py $(COUNT)
+	$(BIN)/python tests/fuzz/mp_handshake.py $(COUNT)
 	@for wire in $(WIRES); do echo "wire $$wire"; $(BIN)/python tests/fuzz/wires.py $$wire $(COUNT) || exit 1; done
 
 faults: $(VENV)/installed-test

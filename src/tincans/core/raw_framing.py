@@ -103,7 +103,7 @@ class Unpacking:
         return found
 
 
-def packed(framing: Framing | None, message: Any, max_message: int) -> bytes:
+def packed(framing: Framing | None, message: Any, max_message: int, hint: str = "") -> bytes:
     """One message as bytes: by a user's framing, or as it is (bytes, or a text as UTF-8).
 
     >>> packed(None, "hello", 1000)
@@ -121,7 +121,7 @@ def packed(framing: Framing | None, message: Any, max_message: int) -> bytes:
     else:
         raise UnsendableError(
             f"A raw string carries bytes, not {type(message).__name__}: encode it, or pass framing= with an object that"
-            " does."
+            f" does.{hint}"
         )
     whole = bytes(data)
     if len(whole) > max_message:

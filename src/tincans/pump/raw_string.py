@@ -46,6 +46,10 @@ class RawMethod(Struct, frozen=True):
     framing: contracts.Framing
     own: Framing | None
     max_message: int
+    keeps_messages: bool = False
+    """The method has messages of its own, so that an empty one is one too."""
+    hint: str = ""
+    """Why only bytes travel."""
 
     def connect(self, timeout: float) -> RawString:
         """One attempt."""
@@ -56,7 +60,8 @@ class RawMethod(Struct, frozen=True):
 
     def string(self, connection: Connection) -> RawString:
         connection.max_message = self.max_message
-        return RawString(connection, self.own, str(self.address), keeps_empty=self.framing is not framings.CHUNKS)
+        keeps_empty = self.keeps_messages or self.framing is not framings.CHUNKS
+        return RawString(connection, self.own, str(self.address), keeps_empty=keeps_empty, hint=self.hint)
 
 
 def raw_method(url: str, framing: str | Framing | None) -> RawMethod:
@@ -84,8 +89,10 @@ def raw_method(url: str, framing: str | Framing | None) -> RawMethod:
         chosen = transport.raw_framing(address)
     settings = address.settings(transport.options)
     own = None if chosen is None or isinstance(chosen, str) else chosen
-    known = framings.CHUNKS if own is not None else framings.framing(_known(chosen or "frames", address))
-    return RawMethod(address, transport, known, own, int(settings.get("max_message") or 2**30))
+    keeps = getattr(transport, "keeps_messages", False)
+    name = "none" if own is not None else _known(chosen or ("none" if keeps else "frames"), address)
+    max_message, hint = int(settings.get("max_message") or 2**30), getattr(transport, "no_objects", "")
+    return RawMethod(address, transport, framings.framing(name), own, max_message, keeps, hint)
 
 
 def _known(name: str, address: Address) -> str:
@@ -119,11 +126,12 @@ def _check(address: Address) -> None:
 class RawString:
     """One connection and what is read ahead of it. May be used by several threads."""
 
-    def __init__(self, connection: Connection, own: Framing | None, url: str, *, keeps_empty: bool) -> None:
+    def __init__(self, connection: Connection, own: Framing | None, url: str, *, keeps_empty: bool, hint: str) -> None:
         self.connection = connection
         self.url = url
         self._own = own
         self._keeps_empty = keeps_empty
+        self._hint = hint
         self._unpacking = None if own is None else Unpacking(own, connection.max_message)
         self._ahead: list[Any] = []
         self._broken: TincansError | None = None
@@ -137,7 +145,7 @@ class RawString:
         """The bytes of one message. UnsendableError, TooLargeError, or what the user's framing raises."""
         if self._finished:
             raise ClosedError("finish() was called: nothing more can be sent.", url=self.url)
-        return packed(self._own, message, self.connection.max_message)
+        return packed(self._own, message, self.connection.max_message, self._hint)
 
     def push(self, data: bytes, *, timeout: float | None) -> bool:
         """Send; False when a part has left and the rest is kept (see `flush`). WaitTimeoutError: nothing has left."""

@@ -11,7 +11,6 @@ Limits: to listen beyond loopback takes a key, or TLS with client certificates (
 
 from __future__ import annotations
 
-import errno
 import ipaddress
 import socket
 from collections.abc import Mapping
@@ -22,11 +21,11 @@ from msgspec.structs import replace
 
 from tincans.contracts import Board, Connection, Framing, Identity, Listener, Transport, Wire
 from tincans.core.address import Address, Option
-from tincans.errors import AddressError, DeniedError, NameInUseError, TincansError, UnreachableError
+from tincans.errors import AddressError, TincansError, UnreachableError
 from tincans.facts import Facts, Yes
-from tincans.toolkit import socket_platform
+from tincans.toolkit import tcp_socket
 from tincans.toolkit.byte_stream import MAX_MESSAGE, ByteStream
-from tincans.toolkit.socket_listener import BACKLOG, SocketListener
+from tincans.toolkit.socket_listener import SocketListener
 
 if TYPE_CHECKING:  # ssl takes a while to import, and most never need it
     from tincans.toolkit.tls_socket import Tls
@@ -50,10 +49,6 @@ OPTIONS = {
     "tls_verify": Option(bool, True, "whether a client checks the server's certificate and name"),
 }
 
-_DEFAULT_HOST = "127.0.0.1"
-_GONE_AFTER = 20
-"""Seconds, as gRPC's keepalive (20 s); shorter cuts people off who change networks."""
-
 
 class TcpTransport:
     """The method. Stateless; one instance serves all."""
@@ -68,12 +63,12 @@ class TcpTransport:
         if not address.port:
             raise AddressError("To connect takes a port, such as tcp://127.0.0.1:9000.", url=url)
         tls = _tls(settings, url, serving=False)
-        stream: Any = _connect(address, deadline)
+        stream: Any = tcp_socket.connect(address, deadline)
         try:
-            _tune(stream)
-            name = _show(stream.getpeername())
+            tcp_socket.tune(stream)
+            name = tcp_socket.show(stream.getpeername())
             if tls is not None:
-                stream = tls.wrap(stream, server_name=address.host or _DEFAULT_HOST)
+                stream = tls.wrap(stream, server_name=address.host or tcp_socket.DEFAULT_HOST)
                 stream.shake_hands(max(0.0, deadline - monotonic()))
             return _byte_stream(stream, name, settings, framing, url)
         except TincansError:
@@ -89,15 +84,15 @@ class TcpTransport:
         if address.port is None:
             raise AddressError("To listen takes a port, such as tcp://127.0.0.1:9000; 0 is any free one.", url=url)
         tls = _tls(settings, url, serving=True)
-        family, place = _resolve(address)[0]
+        family, place = tcp_socket.resolve(address)[0]
         if not ipaddress.ip_address(place[0].partition("%")[0]).is_loopback:
             _demand_key(settings, url)
-        listening = _listen(family, place, url)
+        listening = tcp_socket.listen(family, place, url)
         url = _public(address, listening)
 
         def admit(stream: socket.socket) -> Connection:
-            _tune(stream)
-            name = _show(stream.getpeername())
+            tcp_socket.tune(stream)
+            name = tcp_socket.show(stream.getpeername())
             return _byte_stream(stream if tls is None else tls.wrap(stream), name, settings, framing, url)
 
         return SocketListener(listening, url, admit)
@@ -108,63 +103,6 @@ class TcpTransport:
 
 def _byte_stream(stream: Any, name: str, settings: Mapping[str, Any], framing: Framing, url: str) -> ByteStream:
     return ByteStream(stream, framing, identity=Identity(address=name), url=url, max_message=settings["max_message"])
-
-
-def _resolve(address: Address) -> list[tuple[int, Any]]:
-    """The addresses behind the host, as (family, socket address)."""
-    if address.path not in ("", "/"):
-        raise AddressError(f"A tcp address has no path: remove {address.path!r}.", url=str(address))
-    try:
-        found = socket.getaddrinfo(address.host or _DEFAULT_HOST, address.port, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError) as error:
-        raise UnreachableError(
-            f"The host {address.host!r} cannot be found ({error}). Check its name.", url=str(address)
-        ) from error
-    return [(family, place) for family, _type, _protocol, _name, place in found]
-
-
-def _connect(address: Address, deadline: float) -> socket.socket:
-    """A connected socket: the first of the host's addresses that answers in time."""
-    problem: OSError | None = None
-    for family, place in _resolve(address):
-        stream = socket.socket(family, socket.SOCK_STREAM)
-        try:
-            stream.settimeout(max(0.001, deadline - monotonic()))
-            stream.connect(place)
-            if stream.getsockname() != stream.getpeername():
-                return stream
-            # Nobody listens, and the kernel gave us that very port as our own: we have reached ourselves.
-            raise ConnectionRefusedError(errno.ECONNREFUSED, "nobody listens there")
-        except OSError as error:
-            stream.close()
-            problem = error
-    why = "no answer in time" if isinstance(problem, TimeoutError) else getattr(problem, "strerror", None)
-    raise UnreachableError(
-        f"No program answers at {address.host or _DEFAULT_HOST}:{address.port} ({why})."
-        " Start the server, or check host, port and firewall.",
-        url=str(address),
-    ) from problem
-
-
-def _listen(family: int, place: Any, url: str) -> socket.socket:
-    listening = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # not to wait for old connections' last packets
-        listening.bind(place)
-        listening.listen(BACKLOG)
-    except OSError as error:
-        listening.close()
-        raise _cannot_listen(error, place, url) from error
-    return listening
-
-
-def _cannot_listen(error: OSError, place: Any, url: str) -> Exception:
-    where = _show(place)
-    if error.errno == errno.EADDRINUSE:
-        return NameInUseError(f"Another program listens on {where}. Choose another port, or 0 for a free one.", url=url)
-    if error.errno in (errno.EACCES, errno.EPERM):
-        return DeniedError(f"This user may not listen on {where}. Choose a port above 1023.", url=url)
-    return AddressError(f"Cannot listen on {where}: {error.strerror}. Use an address of this machine.", url=url)
 
 
 def _demand_key(settings: Mapping[str, Any], url: str) -> None:
@@ -178,11 +116,6 @@ def _demand_key(settings: Mapping[str, Any], url: str) -> None:
     )
 
 
-def _tune(stream: socket.socket) -> None:
-    stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    socket_platform.keep_alive(stream, _GONE_AFTER)
-
-
 def _tls(settings: Mapping[str, Any], url: str, *, serving: bool) -> Tls | None:
     if not settings["tls"]:
         for name in ("cert", "cert_key", "ca"):
@@ -194,15 +127,10 @@ def _tls(settings: Mapping[str, Any], url: str, *, serving: bool) -> Tls | None:
     return Tls.of(settings, url, serving=serving)
 
 
-def _show(place: Any) -> str:
-    host, port = place[0], place[1]
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
 def _public(address: Address, listening: socket.socket) -> str:
     """The URL to connect to: the real port, a host that others can use, and only the options they need as well."""
     port = listening.getsockname()[1]
-    host = address.host or _DEFAULT_HOST
+    host = address.host or tcp_socket.DEFAULT_HOST
     if host in ("0.0.0.0", "::"):
         host = socket.gethostname()
     options = {name: text for name, text in address.options.items() if name in ("tls", "key", "key_name", "key_file")}
