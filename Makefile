@@ -58,6 +58,7 @@ fuzz: $(VENV)/installed-test
 	$(BIN)/python tests/fuzz/framing.py $(COUNT)
 	$(BIN)/python tests/fuzz/plain.py $(COUNT)
 	$(BIN)/python tests/fuzz/mp_handshake.py $(COUNT)
+	$(BIN)/python tests/fuzz/json_rpc.py $(COUNT)
 	@for wire in $(WIRES); do echo "wire $$wire"; $(BIN)/python tests/fuzz/wires.py $$wire $(COUNT) || exit 1; done
 
 faults: $(VENV)/installed-test

@@ -38,4 +38,7 @@ METHODS = [
     "mmap:{dir}/board",
     "text+mmap:{dir}/line",
     "signal:{dir}/flags",
+    "jsonrpc+tcp://127.0.0.1:0",
+    "jsonrpc+unix:{name}",
+    "jsonrpc+stdio:{python} -m tincans.conformance.program jsonrpc+stdio:?framing=content-length",
 ]

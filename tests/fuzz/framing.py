@@ -11,12 +11,19 @@ import random
 import struct
 import sys
 
+from tincans.core.content_length import ContentLength
 from tincans.core.framing import CHUNKS, FRAMES, LINES, Passed
 from tincans.core.mp_framing import LengthFraming
 from tincans.errors import ProtocolError
 
 LIMIT = 1 << 20
-FRAMINGS = {"frames": FRAMES, "lines": LINES, "mp": LengthFraming(FRAMES), "mp of bytes": LengthFraming(CHUNKS)}
+FRAMINGS = {
+    "frames": FRAMES,
+    "lines": LINES,
+    "mp": LengthFraming(FRAMES),
+    "mp of bytes": LengthFraming(CHUNKS),
+    "content-length": ContentLength(),
+}
 
 
 def fuzz(name: str, count: int, seed: int) -> int:
@@ -35,8 +42,8 @@ def fuzz(name: str, count: int, seed: int) -> int:
 def _stream(chance: random.Random, name: str) -> bytes:
     if name == "lines":
         return b"\n".join(chance.randbytes(chance.randrange(9)) for _ in range(chance.randrange(5))) + b"\r\n"
-    if name == "mp of bytes":
-        return b"".join(LengthFraming(CHUNKS).encode([chance.randbytes(chance.randrange(40))]) * 2)
+    if name in ("mp of bytes", "content-length"):
+        return b"".join(FRAMINGS[name].encode([chance.randbytes(chance.randrange(40))]) * 2)
     parts = [chance.randbytes(chance.randrange(40)) for _ in range(chance.randrange(1, 5))]
     if name == "mp":
         return b"".join(LengthFraming(FRAMES).encode(parts) * 2)

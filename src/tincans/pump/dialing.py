@@ -25,6 +25,7 @@ from tincans.errors import (
     WaitTimeoutError,
 )
 from tincans.finder import find_framing
+from tincans.pump.conversing import conversing
 from tincans.pump.keys import keys_of
 from tincans.version import VERSION
 
@@ -51,6 +52,7 @@ class Dialer:
     def dial(self, timeout: float) -> Connection:
         """One attempt: a greeted connection."""
         connection = self.transport.connect(self.address, timeout=timeout, framing=self._framing)
+        connection = conversing(connection, self.wire, connecting=True)
         try:
             if self.wire.greets:
                 self._greet(connection, timeout)
