@@ -23,6 +23,7 @@ METHODS = [
     "tcp://127.0.0.1:0",
     "tcp://127.0.0.1:0?key=a-shared-secret&key_name=bob",
     "stdio:{python} -m tincans.conformance.program stdio:",
+    "mq:{name}",
     "mp://127.0.0.1:0?authkey=a-shared-secret",
     "mp:{name}",
     "json+unix:{name}",
