@@ -36,7 +36,7 @@ from tincans.errors import (
     WaitTimeoutError,
 )
 
-METHODS = ["memory:{}", "memory:{}?descriptor=no", "unix:{}", "{}", "shm:{}", "pipe:{}", "tcp://127.0.0.1:0"]
+METHODS = ["memory:{}", "memory:{}?descriptor=no", "unix:{}", "{}", "shm:{}", "pipe:{}", "mq:{}", "tcp://127.0.0.1:0"]
 _numbers = itertools.count()
 
 
