@@ -7,6 +7,8 @@
 Rules of this file
 - Sync; `tincans.aio.raw` has the same names and signatures with `await` (a test compares them).
 - Nothing is sent but what the user sends: no greeting, no key. Who may connect is the method's own business.
+- What a method says by itself stays: `pipe` and `mq` announce a client at their rendezvous, a bare name and `shm` agree
+  on memory, `mp` asks for its authkey. On `tcp`, `unix` and `stdio` there is nothing at all.
 """
 
 from __future__ import annotations

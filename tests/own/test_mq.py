@@ -25,6 +25,7 @@ from tincans.errors import (
     AddressError,
     DeniedError,
     DisconnectedError,
+    MissingLibraryError,
     NameInUseError,
     UnreachableError,
     WaitTimeoutError,
@@ -357,3 +358,10 @@ def test_a_forked_child_lets_go_of_its_parents_queues() -> None:
                 os._exit(0)
             os.waitpid(child, 0)
             assert peer.call.getpid() == os.getpid()
+
+
+def test_without_the_library_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "posix_ipc", None)
+    for open_one in (tincans.connect, tincans.serve):
+        with pytest.raises(MissingLibraryError, match=r"tincans\[mq\]"):
+            open_one("mq:alice")

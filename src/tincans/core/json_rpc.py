@@ -160,8 +160,13 @@ def error_text(id: Raw, code: int, message: str, data: Any = None) -> bytes:
 def failure_text(id: Raw, failure: Failure) -> bytes:
     """The response for a call that failed; `data` has the error's stable word and its class's name."""
     code = _CODES.get(failure.code, OTHER)
-    data = {"code": failure.code, "type": failure.type_name}
-    return error_text(id, code, failure.message or failure.type_name, data)
+    data = {"code": failure.code, "type": _sayable(failure.type_name)}
+    return error_text(id, code, _sayable(failure.message or failure.type_name), data)
+
+
+def _sayable(text: str) -> str:
+    """With what no JSON can hold escaped: a failure always travels."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 _CODES = {NotExposedError.code: METHOD_NOT_FOUND, ArgumentError.code: INVALID_PARAMS, "remote": RAISED}

@@ -16,7 +16,7 @@ import os
 from pathlib import Path
 from typing import Any, Final
 
-from tincans.errors import DeniedError, NameInUseError, UnreachableError, UnsupportedError
+from tincans.errors import DeniedError, MissingLibraryError, NameInUseError, UnreachableError, UnsupportedError
 
 _LIMITS: Final = Path("/proc/sys/fs/mqueue")
 
@@ -32,6 +32,15 @@ def kernel_limits() -> tuple[int, int]:
         return int((_LIMITS / "msg_max").read_text()), int((_LIMITS / "msgsize_max").read_text())
     except (OSError, ValueError):
         raise UnsupportedError("This system has no POSIX message queues. Use pipe or unix.") from None
+
+
+def library() -> Any:
+    """posix_ipc; MissingLibraryError when it is not installed."""
+    try:
+        import posix_ipc
+    except ModuleNotFoundError:
+        raise MissingLibraryError("The method mq needs the library posix_ipc: pip install 'tincans[mq]'") from None
+    return posix_ipc
 
 
 class MessageQueue:
@@ -55,8 +64,7 @@ class MessageQueue:
 
     def send(self, data: bytes) -> bool:
         """Put one message in; False when the queue is full."""
-        import posix_ipc
-
+        posix_ipc = library()
         try:
             self._queue.send(data)
         except posix_ipc.BusyError:
@@ -65,8 +73,7 @@ class MessageQueue:
 
     def receive(self) -> bytes | None:
         """Take the first message out; None when there is none."""
-        import posix_ipc
-
+        posix_ipc = library()
         try:
             data: bytes = self._queue.receive()[0]
         except posix_ipc.BusyError:
@@ -107,8 +114,7 @@ class MessageQueue:
 
 def create(name: str, *, messages: int, size: int) -> MessageQueue:
     """A new queue that only this user can open. NameInUseError when there is one; UnreachableError without room."""
-    import posix_ipc
-
+    posix_ipc = library()
     try:
         queue = posix_ipc.MessageQueue(name, posix_ipc.O_CREX, mode=0o600, max_messages=messages, max_message_size=size)
     except posix_ipc.ExistentialError:
@@ -123,8 +129,7 @@ def create(name: str, *, messages: int, size: int) -> MessageQueue:
 
 def open_queue(name: str) -> MessageQueue:
     """The queue of this name. FileNotFoundError when there is none, DeniedError when it is not ours alone."""
-    import posix_ipc
-
+    posix_ipc = library()
     try:
         queue = MessageQueue(posix_ipc.MessageQueue(name))
     except posix_ipc.ExistentialError:
@@ -146,7 +151,6 @@ def _planted(name: str, what: str) -> DeniedError:
 
 def remove(name: str) -> None:
     """Take the name away; nothing there is fine. Who has it open keeps it."""
-    import posix_ipc
-
+    posix_ipc = library()
     with contextlib.suppress(posix_ipc.ExistentialError, posix_ipc.PermissionsError):
         posix_ipc.unlink_message_queue(name)

@@ -206,6 +206,7 @@ TRANSPORT = MqTransport()
 def _settings(address: Address) -> dict[str, Any]:
     if address.host or address.port is not None or address.path.startswith("/"):
         raise AddressError("A message queue is on this machine and has a plain name: say mq:NAME.", url=str(address))
+    message_queue.library()
     queue_rendezvous.door_marker(address.path)
     if len(address.path) > _LONGEST_NAME:
         raise AddressError(f"The name {address.path!r} is too long for a queue.", url=str(address))

@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from tincans.core.messages import Reply, Request
+from tincans.errors import UnsendableError
 from tincans.wires.json import WIRE
 
 
@@ -35,6 +36,14 @@ def plain_arguments(name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any])
     except Exception:
         request = _said_by_the_wire(Request(1, name, args, dict(kwargs) or None))
         return bytes(request.args), b"{}" if request.kwargs is None else bytes(request.kwargs)
+
+
+def plainer(value: Any, path: str) -> Any:
+    """A value of another kind as JSON's own values. UnsendableError when it is none."""
+    try:
+        return msgspec.to_builtins(value, enc_hook=_hook)
+    except Exception as error:
+        raise UnsendableError(f"{path} cannot be sent: {error}.") from None
 
 
 def _said_by_the_wire(message: Any) -> Any:
