@@ -27,7 +27,7 @@ WORDS = [
     b'{"jsonrpc":"2.0","method":"$/end","params":{"id":9}}',
     b'{"jsonrpc":"2.0","result":{"$stream":true},"id":2}',
     b'{"jsonrpc":"2.0","error":{"code":-32601,"message":"no"},"id":2}',
-    b"[]", b"[1,[]]", b"{", b"\xff", b"null", b'"', b"[" * 3000,
+    b"[]", b"[1,[]]", b"[[1,2]]", b"{", b"\xff", b"null", b'"', b"[" * 3000,
 ]  # fmt: skip
 PIECES = [b'"id":', b"null", b"-1", b"1e400", b"[", b"]", b"{", b"}", b'"', b"\\u0000", b",", b"$/", b"\n", b"9" * 30]
 

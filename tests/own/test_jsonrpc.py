@@ -177,6 +177,14 @@ def test_the_specifications_example(server: tincans.Server, example: str, header
             assert "error" not in one or isinstance(one["error"]["message"], str)
 
 
+def test_a_batch_in_a_batch_is_no_request(server: tincans.Server) -> None:
+    call = '{"jsonrpc": "2.0", "method": "subtract", "params": [3, 1], "id": 1}'
+    with plain(server) as other:
+        other.send(f"[ [{call}], [1, 2], {call} ]")
+        got = sorted(other.receive(), key=lambda one: "result" in one)
+        assert [one.get("result") or one["error"]["code"] for one in got] == [-32600, -32600, 2]
+
+
 @pytest.mark.parametrize(
     "text",
     [

@@ -20,7 +20,7 @@ from msgspec import UNSET, Raw, Struct, UnsetType
 from tincans.contracts import Buffer, Deframer, Framing
 from tincans.core.content_length import ContentLength
 from tincans.core.framing import LINES
-from tincans.core.json_rpc import MOST_IN_A_BATCH, Bad, error_text, heard, request_text, together
+from tincans.core.json_rpc import INVALID_REQUEST, MOST_IN_A_BATCH, Bad, Call, error_text, heard, request_text, together
 
 CANCELLED: Final = -32800
 """RequestCancelled, as language servers say."""
@@ -78,8 +78,8 @@ class Conversation:
     >>> conversation = Conversation(connecting=False)
     >>> conversation.hear(b'{"jsonrpc":"2.0","method":"add","params":[2,5],"id":"a"}\\n')
     >>> conversation.messages.popleft()
-    b'{"jsonrpc":"2.0","method":"add","params":[2,5],"id":1}'
-    >>> conversation.say(b'{"jsonrpc":"2.0","result":7,"id":1}')
+    b'{"jsonrpc":"2.0","method":"add","params":[2,5],"id":1099511627777}'
+    >>> conversation.say(b'{"jsonrpc":"2.0","result":7,"id":1099511627777}')
     b'{"jsonrpc":"2.0","result":7,"id":"a"}\\n'
     """
 
@@ -142,7 +142,7 @@ class Conversation:
             batch = _Batch()
             batch.missing = 1  # until all are looked at
         for member in members:
-            self._hear_member(bytes(member), batch)
+            self._hear_member(bytes(member).strip(), batch)
         if batch is not None:
             self._answered(batch, b"")
 
@@ -155,7 +155,9 @@ class Conversation:
             if _is_number(look.id):
                 self.messages.append(text)
             return  # else an answer to nothing that we asked
-        (call,) = heard(text).calls
+        call: Call | Bad = Bad(INVALID_REQUEST, "Invalid Request: a request is an object")
+        if not text.startswith(b"["):  # a batch has no batches in it
+            (call,) = heard(text).calls
         if isinstance(call, Bad):
             if batch is None:
                 self._owe([self._refusal(call)], batch=False)
