@@ -16,7 +16,6 @@ Rules of this file
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import socket
 from collections.abc import Mapping
@@ -185,14 +184,13 @@ def _listener(
 ) -> SocketListener:
     if not _is_network(address):
         return unix_socket.listen(_path(address), url=_plain(address), users=settings["users"], admit=admit)
-    if address.port is None:
-        raise AddressError("To listen takes a port, such as mp://127.0.0.1:9000; 0 is any free one.", url=url)
-    family, place = tcp_socket.resolve(address)[0]
-    near = ipaddress.ip_address(place[0].partition("%")[0]).is_loopback
+    if address.path not in ("", "/"):
+        raise AddressError(f"An mp address with a port has no path: remove {address.path!r}.", url=url)
+    listening, near = tcp_socket.listen(address, {"key": "an authkey, as is seen to below"})
     if not has_key and (settings["unsafe_pickle"] or not near):
+        listening.close()
         who = "Every user of this machine" if near else "Everybody on the network"
         raise AddressError(f"{who} could connect here. Add ?authkey_file=FILE (both ends).", url=url)
-    listening = tcp_socket.listen(family, place, url)
     return SocketListener(listening, _plain(replace(address, port=listening.getsockname()[1])), admit)
 
 
