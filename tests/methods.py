@@ -41,5 +41,5 @@ METHODS = [
     "signal:{dir}/flags",
     "jsonrpc+tcp://127.0.0.1:0",
     "jsonrpc+unix:{name}",
-    "jsonrpc+stdio:{python} -m tincans.conformance.program jsonrpc+stdio:?framing=content-length",
+    "jsonrpc+pipe:{name}?framing=content-length",
 ]
