@@ -25,7 +25,6 @@ from tincans.errors import (
     WaitTimeoutError,
 )
 from tincans.finder import find_framing
-from tincans.pump.conversing import conversing
 from tincans.pump.keys import keys_of
 from tincans.version import VERSION
 
@@ -52,7 +51,10 @@ class Dialer:
     def dial(self, timeout: float) -> Connection:
         """One attempt: a greeted connection."""
         connection = self.transport.connect(self.address, timeout=timeout, framing=self._framing)
-        connection = conversing(connection, self.wire, connecting=True)
+        if hasattr(self.wire, "conversation"):  # loaded by those who need it: connecting should start quickly
+            from tincans.pump.conversing import conversing
+
+            connection = conversing(connection, self.wire, connecting=True)
         try:
             if self.wire.greets:
                 self._greet(connection, timeout)
