@@ -10,6 +10,7 @@ EXAMPLES := 100
 # The methods that two programs reach each other by, as tests/two_programs writes them.
 FAULTY := 'unix:{name}' '{name}' 'pipe:{name}' 'tcp://127.0.0.1:{port}' 'json+unix:{name}' 'sqlite:{dir}/alice.db'
 MAPPED := 'mmap:{dir}/board' 'text+mmap:{dir}/line'
+FAULTY := 'unix:{name}' '{name}' 'pipe:{name}' 'mq:{name}' 'tcp://127.0.0.1:{port}' 'json+unix:{name}'
 DOORS := 'unix:{name}' 'tcp://127.0.0.1:{port}' 'pipe:{name}'
 WIRES := $(basename $(notdir $(wildcard src/tincans/wires/[a-z]*.py)))
 NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
@@ -62,6 +63,8 @@ openapi: $(VENV)/installed-test
 fuzz: $(VENV)/installed-test
 	$(BIN)/python tests/fuzz/framing.py $(COUNT)
 	$(BIN)/python tests/fuzz/plain.py $(COUNT)
+	$(BIN)/python tests/fuzz/mp_handshake.py $(COUNT)
+	$(BIN)/python tests/fuzz/json_rpc.py $(COUNT)
 	@for wire in $(WIRES); do echo "wire $$wire"; $(BIN)/python tests/fuzz/wires.py $$wire $(COUNT) || exit 1; done
 
 faults: $(VENV)/installed-test

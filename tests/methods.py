@@ -27,6 +27,9 @@ METHODS = [
     "jsonrpc+http://127.0.0.1:0",
     "xmlrpc+http://127.0.0.1:0",
     "stdio:{python} -m tincans.conformance.program stdio:",
+    "mq:{name}",
+    "mp://127.0.0.1:0?authkey=a-shared-secret",
+    "mp:{name}",
     "json+unix:{name}",
     "text+unix:{name}",
     "redis://{redis}/0/{name}",
@@ -40,4 +43,7 @@ METHODS = [
     "mmap:{dir}/board",
     "text+mmap:{dir}/line",
     "signal:{dir}/flags",
+    "jsonrpc+tcp://127.0.0.1:0",
+    "jsonrpc+unix:{name}",
+    "jsonrpc+pipe:{name}?framing=content-length",
 ]

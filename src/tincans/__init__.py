@@ -43,6 +43,7 @@ from tincans.verbs import Flag, Job, Lock, Messages, Queue, State
 from tincans.version import VERSION as __version__
 
 if TYPE_CHECKING:
+    from tincans import raw
     from tincans.server import Server, serve
     from tincans.sharing import empty
     from tincans.tickets import Ticket
@@ -88,6 +89,7 @@ __all__ = [
     "connect",
     "empty",
     "methods",
+    "raw",
     "serve",
     "single",
 ]
@@ -105,9 +107,11 @@ _LATER = {
 
 def __getattr__(name: str) -> Any:
     """What only some need is loaded by them: a program that only connects starts sooner."""
-    if name not in _LATER:
-        raise AttributeError(f"module 'tincans' has no attribute {name!r}")
     from importlib import import_module
 
+    if name == "raw":
+        return import_module("tincans.raw")
+    if name not in _LATER:
+        raise AttributeError(f"module 'tincans' has no attribute {name!r}")
     globals()[name] = found = getattr(import_module(_LATER[name]), name)
     return found

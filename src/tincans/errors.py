@@ -72,11 +72,12 @@ class DisconnectedError(TincansError, ConnectionError):
     """The other end is gone.
 
     `outcome` says what became of the operation: "not_sent" (it never left), "unknown" (it may or may not
-    have happened), or None when nothing was in flight.
+    have happened), or None when nothing was in flight. `cut`: it ended in the middle of a message.
     """
 
     code = "disconnected"
     temporary = True
+    cut: bool = False
 
     def __init__(
         self,

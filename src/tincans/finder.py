@@ -23,7 +23,7 @@ from msgspec.structs import replace
 
 from tincans import protocols, transports, wires
 from tincans.contracts import Framing, Transport, Wire
-from tincans.core.address import Address, parse
+from tincans.core.address import Address, Option, parse
 from tincans.core.framing import framing
 from tincans.errors import AddressError, MissingLibraryError
 from tincans.facts import VERBS, Facts, No, Verb, Yes
@@ -69,6 +69,8 @@ def method_of(url: str) -> Method:
         transport = find_transport(address.method)
         wire = _wire_for(address, transport)
         method = Method(address, facts_of(transport, wire, address), wire, transport)
+        address, wire = _configured(address, _wire_for(address, transport))
+        method = Method(address, facts_of(transport, wire), wire, transport)
         address.settings(transport.options)
     return method
 
@@ -82,6 +84,17 @@ def _wire_for(address: Address, transport: Transport) -> Wire:
         wire = copy.copy(wire)  # nobody may be there to greet
         wire.greets = False
     return wire
+
+
+def _configured(address: Address, wire: Wire) -> tuple[Address, Wire]:
+    """A wire with its own options of the URL, and the URL without them."""
+    options: Mapping[str, Option] = getattr(wire, "options", {})
+    if not options:
+        return address, wire
+    own = {name: text for name, text in address.options.items() if name in options}
+    rest = {name: text for name, text in address.options.items() if name not in options}
+    settings = replace(address, options=own).settings(options)
+    return replace(address, options=rest), cast(Any, wire).configured(settings)
 
 
 def _no_such_wire(address: Address, words: tuple[str, ...]) -> str:

@@ -46,6 +46,9 @@ METHODS = [
     "tcp://127.0.0.1:{port}",
     "json+unix:{name}",
     "sqlite:{dir}/alice.db",
+    "mq:{name}",
+    "mp:{name}",
+    "jsonrpc+unix:{name}",
 ]
 ALICE = "--alice"
 PEERS = 4

@@ -8,14 +8,17 @@ Rules of this file
 from __future__ import annotations
 
 import inspect
+from operator import attrgetter
 from typing import Any
 
 import pytest
 
 import tincans
+import tincans.raw
 from tincans import aio
 
 CLASSES = ["Peer", "Server", "Messages", "Job", "Queue", "State", "Flag", "Lock", "Ticket"]
+CLASSES += ["raw.Connection", "raw.Listener"]
 
 # Python's own spellings, and theirs that can be awaited.
 SPELLINGS = {
@@ -49,6 +52,12 @@ IMMEDIATE = {
     "Ticket.__repr__",
     "Ticket.__str__",
     "Server.__repr__",
+    "raw.Connection.__aiter__",
+    "raw.Connection.__repr__",
+    "raw.Connection.fileno",
+    "raw.Listener.__aiter__",
+    "raw.Listener.__repr__",
+    "raw.Listener.fileno",
 }
 
 # These give something at once that is awaited, or entered with `async with`, when it is needed.
@@ -59,6 +68,11 @@ NOT_AWAITABLE = {"State.__setitem__", "State.__delitem__", "State.__contains__",
 
 # Only in the async face: what a thing that is opened later, or has a length that must be awaited, needs besides.
 ONLY_ASYNC = {"Messages.__await__", "State.__bool__", "State.__iter__"}
+
+
+def named(face: Any, name: str) -> Any:
+    """A class or function of a face; `raw.` stands for that part of it."""
+    return attrgetter(name)(face)
 
 
 def public(cls: type) -> dict[str, Any]:
@@ -80,8 +94,8 @@ def parameters(function: Any) -> list[tuple[str, Any, Any]]:
 def pairs() -> list[tuple[str, Any, Any]]:
     found = []
     for cls in CLASSES:
-        ours = public(getattr(aio, cls))
-        for name, value in public(getattr(tincans, cls)).items():
+        ours = public(named(aio, cls))
+        for name, value in public(named(tincans, cls)).items():
             spelled = SPELLINGS.get(name, name)
             found.append((f"{cls}.{spelled}", value, ours.get(spelled)))
     return found
@@ -96,7 +110,7 @@ def test_both_faces_offer_the_same_public_names() -> None:
 
 def test_everything_that_is_no_word_of_a_face_is_the_same_object() -> None:
     differ = {name for name in tincans.__all__ if getattr(tincans, name) is not getattr(aio, name)}
-    assert differ == {*CLASSES, "connect", "serve"}
+    assert differ == {*(name for name in CLASSES if "." not in name), "connect", "raw", "serve"}
 
 
 @pytest.mark.parametrize(("name", "sync", "asynchronous"), PAIRS, ids=[pair[0] for pair in PAIRS])
@@ -125,14 +139,14 @@ def test_what_waits_in_the_sync_face_is_awaited_in_the_async_face(name: str, syn
 def test_the_async_face_has_no_names_of_its_own_but_the_listed() -> None:
     more = set()
     for cls in CLASSES:
-        theirs = {SPELLINGS.get(name, name) for name in public(getattr(tincans, cls))}
-        more |= {f"{cls}.{name}" for name in public(getattr(aio, cls)) if name not in theirs}
+        theirs = {SPELLINGS.get(name, name) for name in public(named(tincans, cls))}
+        more |= {f"{cls}.{name}" for name in public(named(aio, cls)) if name not in theirs}
     assert more == ONLY_ASYNC
 
 
-@pytest.mark.parametrize("name", ["connect", "serve"])
+@pytest.mark.parametrize("name", ["connect", "serve", "raw.connect", "raw.listen"])
 def test_the_openers_take_the_same_parameters(name: str) -> None:
-    assert parameters(getattr(aio, name)) == parameters(getattr(tincans, name))
+    assert parameters(named(aio, name)) == parameters(named(tincans, name))
 
 
 @pytest.mark.parametrize(("sync", "asynchronous"), [(tincans.Peer, aio.Peer), (tincans.Server, aio.Server)])
@@ -144,5 +158,5 @@ def test_what_the_docs_promise_stands_in_both_faces(sync: type, asynchronous: ty
 
 
 def test_every_listed_exception_is_there() -> None:
-    there = {f"{cls}.{name}" for cls in CLASSES for name in public(getattr(aio, cls))}
+    there = {f"{cls}.{name}" for cls in CLASSES for name in public(named(aio, cls))}
     assert (IMMEDIATE | OPENED_LATER | NOT_AWAITABLE | ONLY_ASYNC) - there == set()

@@ -33,7 +33,7 @@ PROMPTLY = 0.1
 """Seconds within which a death is felt, and a deadline kept."""
 
 STDIO = "stdio:{python} " + str(HERE / "alice.py") + " sync stdio:"
-METHODS = ["unix:{name}", "{name}", "pipe:{name}", "tcp://127.0.0.1:{port}", "json+unix:{name}"]
+METHODS = ["unix:{name}", "{name}", "pipe:{name}", "mq:{name}", "tcp://127.0.0.1:{port}", "json+unix:{name}"]
 ALL_METHODS = [*METHODS, STDIO]
 FACES = ["sync", "aio"]
 

@@ -11,7 +11,7 @@ import pytest
 PLACE = Path(__file__).parents[1] / "fuzz" / "framing.py"
 
 
-@pytest.mark.parametrize("name", ["frames", "lines"])
+@pytest.mark.parametrize("name", ["frames", "lines", "mp", "mp of bytes", "content-length"])
 def test_mutated_streams_give_messages_or_protocol_errors(name: str) -> None:
     spec = importlib.util.spec_from_file_location("fuzz_framing", PLACE)
     assert spec is not None and spec.loader is not None

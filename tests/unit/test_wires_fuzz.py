@@ -16,6 +16,7 @@ from fuzz.wires import corpus, fuzz
 from tincans.contracts import Wire
 from tincans.wires.commands import WIRE as COMMANDS
 from tincans.wires.json import WIRE as JSON
+from tincans.wires.jsonrpc import WIRE as JSONRPC
 from tincans.wires.native import WIRE as NATIVE
 from tincans.wires.text import WIRE as TEXT
 
@@ -29,6 +30,7 @@ MEMORY = 300 * 1024
     "wire",
     [NATIVE, JSON, TEXT, TEXT.for_caller, COMMANDS],
     ids=["native", "json", "text", "answers", "commands"],
+    "wire", [NATIVE, JSON, TEXT, TEXT.for_caller, JSONRPC], ids=["native", "json", "text", "answers", "jsonrpc"]
 )
 def test_hostile_frames_give_our_own_errors_and_take_no_memory(wire: Wire) -> None:
     print(f"TINCANS_FUZZ_SEED={SEED}")

@@ -8,6 +8,7 @@
 Connections are received from on the event loop itself, with no thread in between, where they have a descriptor.
 """
 
+from tincans.aio import raw
 from tincans.aio.peer import Peer, connect
 from tincans.aio.server import Server, serve
 from tincans.aio.tickets import Ticket
@@ -83,6 +84,7 @@ __all__ = [
     "connect",
     "empty",
     "methods",
+    "raw",
     "serve",
     "single",
 ]

@@ -51,6 +51,7 @@ class Connection(Protocol):
     system calls as possible (several short answers then leave in one go); `sends_whole = True`, when a short message
     leaves whole or not at all and without a system call, so that nothing is won by sending several at once;
     `prepare_wait() -> bool`, called before each wait for its descriptor: True when there is something already;
+    `finish() -> None`, where half of it can be closed: the other end hears that nothing more comes;
     `sends_apart = True`, when its descriptor says nothing about room to send; and, where parts can be passed as memory,
     `weigh(parts) -> (counted, copied)`: the bytes that count against `max_message`, and those that sending will copy,
     and `shares_memory`: whether an array may go as it lies in memory.

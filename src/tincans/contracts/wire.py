@@ -46,6 +46,8 @@ class Wire(Protocol):
     greets: bool
     """Whether a Hello goes first each way. A wire for foreign programs does not ask for one.
 
+    A wire with options in its URL has `options`, and `configured(settings)`, which gives the wire with them; one that
+    must remember what was said on a connection has `conversation(connecting=...)` (pump/conversing.py).
     A wire that cannot say ids has two more: `in_order = True`, and `for_caller`, the wire that takes what it hears for
     answers (pump/turns.py). `plain = True`: a message of a few numbers and texts has the form that the
     C core writes and reads (_speed/plain.c)."""

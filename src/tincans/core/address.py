@@ -19,7 +19,7 @@ from tincans.errors import AddressError
 
 _BARE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]{0,99}")
 _SCHEME = re.compile(r"(?:([a-z][a-z0-9_]*)\+)?([a-z][a-z0-9_]*):(.*)", re.DOTALL)
-_SECRETS = frozenset({"key", "password", "token", "secret"})
+_SECRETS = frozenset({"authkey", "key", "password", "token", "secret"})
 _TRUE = {"1", "true", "yes", "on"}
 _FALSE = {"0", "false", "no", "off"}
 

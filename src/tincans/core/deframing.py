@@ -305,3 +305,34 @@ class LineReader:
 
     def filled(self, count: int) -> None:
         raise ProtocolError(f"A line reader was told of {count} bytes in a space that it never gave.")
+
+
+class ChunkReader:
+    """Bytes as they come, without any messages in them (a `Deframer`)."""
+
+    __slots__ = ("_data", "idle", "max_message")
+
+    def __init__(self, max_message: int) -> None:
+        self.max_message = max_message
+        self.idle = True
+        self._data = b""
+
+    def feed(self, data: Buffer) -> None:
+        self._data += bytes(data)
+        self.idle = not self._data
+
+    def take(self, data: bytes) -> list[Buffer] | None:
+        """`feed` and `next` in one."""
+        self.feed(data)
+        return self.next()
+
+    def next(self) -> list[Buffer] | None:
+        chunk, self._data = self._data, b""
+        self.idle = True
+        return [chunk] if chunk else None
+
+    def space(self) -> memoryview | None:
+        return None
+
+    def filled(self, count: int) -> None:
+        raise ProtocolError(f"A reader of bytes was told of {count} in a space that it never gave.")

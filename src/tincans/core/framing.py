@@ -1,4 +1,5 @@
-"""Messages on a byte stream: `Frames` (binary, many parts) and `Lines` (text, for people and foreign programs).
+"""Messages on a byte stream: `Frames` (binary, many parts), `Lines` (text, for people and foreign programs), and
+`Chunks` (no messages at all: bytes as they come).
 
 Rules of this file
 - No I/O, no state: a framing is shared by all connections; what a connection has begun lives in its decoder.
@@ -26,6 +27,7 @@ from tincans.core.deframing import (
     MAX_PASSED,
     PASSED_BIT,
     RECEIVE_AT_MOST,
+    ChunkReader,
     FrameReader,
     LineReader,
     Passed,
@@ -136,17 +138,38 @@ class Lines:
         return LineReader(max_message)
 
 
+class Chunks:
+    """No framing: each message is bytes as they came, and what is sent may arrive in other pieces.
+
+    >>> reader = Chunks().decoder(1000)
+    >>> reader.feed(b"any bytes")
+    >>> reader.next(), reader.next()
+    ([b'any bytes'], None)
+    """
+
+    name = "none"
+
+    def encode(self, parts: Sequence[Buffer]) -> list[Buffer]:
+        if len(parts) != 1:
+            raise UnsendableError(f"Bytes as they come are one part, not {len(parts)}: several need framing=frames.")
+        return [flat(parts[0])]
+
+    def decoder(self, max_message: int) -> ChunkReader:
+        return ChunkReader(max_message)
+
+
 FRAMES = Frames()
 LINES = Lines()
+CHUNKS = Chunks()
 
 
 def framing(name: str) -> Framing:
-    """The framing of a name, "frames" or "lines"; AddressError for another.
+    """The framing of a name, "frames", "lines" or "none"; AddressError for another.
 
     >>> framing("lines").name
     'lines'
     """
-    for known in (FRAMES, LINES):
+    for known in (FRAMES, LINES, CHUNKS):
         if known.name == name:
             return known
-    raise AddressError(f"There is no framing {name!r}. Use frames or lines.")
+    raise AddressError(f"There is no framing {name!r}. Use frames, lines or none.")

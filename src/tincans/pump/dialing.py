@@ -51,6 +51,10 @@ class Dialer:
     def dial(self, timeout: float) -> Connection:
         """One attempt: a greeted connection."""
         connection = self.transport.connect(self.address, timeout=timeout, framing=self._framing)
+        if hasattr(self.wire, "conversation"):  # loaded by those who need it: connecting should start quickly
+            from tincans.pump.conversing import conversing
+
+            connection = conversing(connection, self.wire, connecting=True)
         try:
             if self.wire.greets:
                 self._greet(connection, timeout)

@@ -25,6 +25,7 @@ from tincans.core.messages import Goodbye, Hello, Message, Request
 from tincans.errors import ClosedError, DeniedError, DisconnectedError, ProtocolError, TincansError
 from tincans.finder import Method, find_framing, find_protocol, method_of
 from tincans.pump import plain_calls
+from tincans.pump.conversing import conversing
 from tincans.pump.door import Door, DoorKeeper, Keeper
 from tincans.pump.execution import SETTING_UP, Executor, awaited, release
 from tincans.pump.hub_board import Asker
@@ -159,6 +160,7 @@ class Host:
             return
         if door.stored:
             connection = WaitingLetters(connection, door.wire)
+        connection = conversing(connection, door.wire, connecting=False)
         link = self.make_link(connection, door.wire)
         if door.wire.greets or door.keys:
             connection.max_message = GREETING_LIMIT

@@ -23,7 +23,15 @@ from typing import Any, Literal
 from tincans.contracts import Buffer, Framing, Identity, Parts
 from tincans.core.deframing import PASSING_FROM, RECEIVE_AT_MOST, FrameReader, Passed
 from tincans.core.framing import SMALL
-from tincans.errors import ClosedError, DisconnectedError, ProtocolError, TincansError, TooLargeError, WaitTimeoutError
+from tincans.errors import (
+    ClosedError,
+    DisconnectedError,
+    ProtocolError,
+    TincansError,
+    TooLargeError,
+    UnsupportedError,
+    WaitTimeoutError,
+)
 from tincans.toolkit import socket_platform
 from tincans.toolkit.fork_guard import abandon_in_child
 from tincans.toolkit.outgoing import MessageBegun, Outgoing
@@ -439,6 +447,14 @@ class ByteStream:
             self._shut_down()
         self._dispose()
 
+    def finish(self) -> None:
+        """Tell the other end that nothing more comes, and go on receiving. UnsupportedError where TLS is between."""
+        self._check_open()
+        if not isinstance(self._stream, socket.socket):
+            raise UnsupportedError("Half of a TLS connection cannot be closed. Say the end inside it.", url=self._url)
+        with suppress(OSError):  # gone already: the next receive tells
+            self._stream.shutdown(socket.SHUT_WR)
+
     def abandon(self) -> None:
         self._closed = True
         self._sending = self._receiving = False  # the threads that were inside did not come along into the child
@@ -484,9 +500,11 @@ class ByteStream:
             return ClosedError("This connection was closed on this side while it was used.", url=self._url)
         why = f" ({error.strerror})" if error is not None and error.strerror else ""
         cut = " in the middle of a message" if not self._state.idle else ""
-        return DisconnectedError(
+        gone = DisconnectedError(
             f"The other end closed the connection or ended{cut}{why}.", url=self._url, outcome=outcome
         )
+        gone.cut = bool(cut)
+        return gone
 
 
 def _size(part: Any) -> int:

@@ -94,7 +94,7 @@ class DescriptorReader:
                 if chunk:
                     message = self._take(chunk)
                 elif chunk is not None:
-                    raise self._gone()
+                    raise self._gone()  # idle, so nothing is cut
                 elif timeout == 0:
                     return None
             if message is None:
@@ -122,7 +122,9 @@ class DescriptorReader:
             late += left == 0
             came = late <= MOST_LATE and self._take_in(left)
             if came is None:
-                raise self._gone()
+                gone = self._gone()
+                gone.cut = not getattr(self._state, "idle", True)
+                raise gone
             if not came and left == 0:
                 return None
         raise ClosedError("This connection was closed on this side; connect again to go on.")

@@ -81,11 +81,14 @@ class DescriptorStream:
         """The descriptor that is read. Stop watching it before `close`, which gives it back at once."""
         return self._reader.end.fd
 
+    def finish(self) -> None:
+        """Tell the other end that nothing more comes, and go on receiving."""
+        self._writer.end.close()
+
     def close(self) -> None:
         """See contracts.Connection."""
-        first = self._writer.end.close()
-        self._reader.end.close()
-        if first:
+        self._writer.end.close()
+        if self._reader.end.close():
             self._closed()
 
     def abandon(self) -> None:

@@ -11,17 +11,20 @@ from __future__ import annotations
 import contextlib
 import select
 import socket
+import threading
 from collections.abc import Callable
+from time import monotonic
 from typing import Any
 
 from tincans._speed import why_not
 from tincans.contracts import Buffer, Connection, Parts
-from tincans.errors import ClosedError, DisconnectedError, TincansError, WaitTimeoutError
+from tincans.errors import ClosedError, DisconnectedError, WaitTimeoutError
 from tincans.toolkit.byte_stream import ByteStream
 
 YES, NO = b"y", b"n"
 OFFER_BEGINS_WITH = b"t"
 OFFER_TIMEOUT = 5.0
+_LOOK = 0.05
 
 BECOMES = (
     "send", "receive", "flush", "pending", "fileno", "close", "abandon",
@@ -77,6 +80,7 @@ class Undecided:
         self._spin = spin
         self._stream = make(stream)
         self.decided: Connection | None = None
+        self._deciding = threading.Lock()
         self.identity = self._stream.identity
         self.weigh = self._stream.weigh
 
@@ -108,11 +112,23 @@ class Undecided:
         try:
             poll = select.poll()
             poll.register(self._socket, select.POLLIN)
-            return bool(poll.poll(None if timeout is None else timeout * 1000))
+            deadline = None if timeout is None else monotonic() + timeout
+            while self.decided is None:  # by the thread that sends, when that one was quicker
+                left = _LOOK if deadline is None else deadline - monotonic()
+                if poll.poll(max(0.0, min(left, _LOOK)) * 1000):
+                    return True
+                if left <= 0:
+                    return False
+            return True
         except (OSError, ValueError):
             raise ClosedError("This connection was closed on this side.") from None
 
     def _decide(self) -> None:
+        with self._deciding:
+            if self.decided is None:
+                self._become()
+
+    def _become(self) -> None:
         decided: Any = self._stream
         if self._peek() == OFFER_BEGINS_WITH:
             decided = self._answer_offer() or decided
@@ -154,8 +170,11 @@ class Undecided:
             self._socket.send(NO, socket.MSG_DONTWAIT)
 
     def send(self, parts: Parts, *, timeout: float | None) -> None:
-        """See contracts.Connection. Nothing is said before the other side has spoken."""
-        raise TincansError("The connecting side speaks first.")
+        """See contracts.Connection. The connecting side's offer comes first; it is on its way."""
+        if not self._first_byte(timeout):
+            raise WaitTimeoutError(f"The other program did not say within {timeout} s how it talks. It may be stopped.")
+        self._decide()
+        self.send(parts, timeout=timeout)
 
     def flush(self, *, timeout: float | None) -> bool:
         """See contracts.Connection."""

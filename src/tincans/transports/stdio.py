@@ -109,7 +109,7 @@ def _check_streams(framing: Framing) -> None:
         raise _nobody("is closed") from None
     if stat.S_ISCHR(status.st_mode) and status.st_rdev == Path(os.devnull).stat().st_rdev:
         raise _nobody("is empty (or this program serves stdio: already)")
-    if os.isatty(0) and framing.name != "lines":
+    if os.isatty(0) and framing.name not in ("lines", "none"):
         raise _nobody("is a terminal")
 
 
