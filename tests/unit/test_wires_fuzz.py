@@ -28,9 +28,8 @@ MEMORY = 300 * 1024
 
 @pytest.mark.parametrize(
     "wire",
-    [NATIVE, JSON, TEXT, TEXT.for_caller, COMMANDS],
-    ids=["native", "json", "text", "answers", "commands"],
-    "wire", [NATIVE, JSON, TEXT, TEXT.for_caller, JSONRPC], ids=["native", "json", "text", "answers", "jsonrpc"]
+    [NATIVE, JSON, TEXT, TEXT.for_caller, COMMANDS, JSONRPC],
+    ids=["native", "json", "text", "answers", "commands", "jsonrpc"],
 )
 def test_hostile_frames_give_our_own_errors_and_take_no_memory(wire: Wire) -> None:
     print(f"TINCANS_FUZZ_SEED={SEED}")
