@@ -8,10 +8,9 @@ COUNT := 1000000
 KILLS := 200
 EXAMPLES := 100
 # The methods that two programs reach each other by, as tests/two_programs writes them.
-FAULTY := 'unix:{name}' '{name}' 'pipe:{name}' 'tcp://127.0.0.1:{port}' 'http://127.0.0.1:{port}' 'json+unix:{name}' \
-	'sqlite:{dir}/alice.db'
+FAULTY := 'unix:{name}' '{name}' 'pipe:{name}' 'mq:{name}' 'tcp://127.0.0.1:{port}' 'http://127.0.0.1:{port}' \
+	'json+unix:{name}' 'sqlite:{dir}/alice.db'
 MAPPED := 'mmap:{dir}/board' 'text+mmap:{dir}/line'
-FAULTY := 'unix:{name}' '{name}' 'pipe:{name}' 'mq:{name}' 'tcp://127.0.0.1:{port}' 'json+unix:{name}'
 DOORS := 'unix:{name}' 'tcp://127.0.0.1:{port}' 'pipe:{name}'
 WIRES := $(basename $(notdir $(wildcard src/tincans/wires/[a-z]*.py)))
 NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))

@@ -67,10 +67,8 @@ def method_of(url: str) -> Method:
         address.settings(protocol.options)
     else:
         transport = find_transport(address.method)
-        wire = _wire_for(address, transport)
-        method = Method(address, facts_of(transport, wire, address), wire, transport)
         address, wire = _configured(address, _wire_for(address, transport))
-        method = Method(address, facts_of(transport, wire), wire, transport)
+        method = Method(address, facts_of(transport, wire, address), wire, transport)
         address.settings(transport.options)
     return method
 

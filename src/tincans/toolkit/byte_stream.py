@@ -11,7 +11,6 @@ Rules of this file
 
 from __future__ import annotations
 
-import os
 import select
 import socket
 from collections.abc import Callable, Sequence
@@ -23,18 +22,10 @@ from typing import Any, Literal
 from tincans.contracts import Buffer, Framing, Identity, Parts
 from tincans.core.deframing import PASSING_FROM, RECEIVE_AT_MOST, FrameReader, Passed
 from tincans.core.framing import SMALL
-from tincans.errors import (
-    ClosedError,
-    DisconnectedError,
-    ProtocolError,
-    TincansError,
-    TooLargeError,
-    UnsupportedError,
-    WaitTimeoutError,
-)
+from tincans.errors import ClosedError, DisconnectedError, ProtocolError, TincansError, TooLargeError, WaitTimeoutError
 from tincans.toolkit import socket_platform
 from tincans.toolkit.fork_guard import abandon_in_child
-from tincans.toolkit.outgoing import MessageBegun, Outgoing
+from tincans.toolkit.outgoing import MessageBegun, Outgoing, close_all, size_of
 from tincans.toolkit.socket_platform import SEND_FLAGS
 from tincans.toolkit.stream import BATCH_BYTES, Passing, Stream, nothing_held
 
@@ -192,7 +183,7 @@ class ByteStream:
         try:
             rest = Outgoing(self._encode(parts), descriptors)
         except BaseException:
-            _close_all(descriptors)
+            close_all(descriptors)
             raise
         return self._finish(rest, timeout)
 
@@ -202,9 +193,9 @@ class ByteStream:
         descriptors: list[int] = []
         if self.passes_memory and len(parts) > 1:
             parts, descriptors = self._passing.outgoing(parts)  # type: ignore[union-attr]
-        size = sum(map(_size, parts))
+        size = sum(map(size_of, parts))
         if size > self._max_message:
-            _close_all(descriptors)
+            close_all(descriptors)
             raise TooLargeError(
                 f"A message of {size} bytes is larger than the limit of {self._max_message} (max_message)."
                 " Nothing was sent. Raise the option on both sides or send it in pieces.",
@@ -225,7 +216,7 @@ class ByteStream:
     def weigh(self, parts: Parts) -> tuple[int, int]:
         """Of these parts, the bytes that count against `max_message`, and those that sending will copy."""
         if self._passing is None or not self.passes_memory:
-            size = sum(map(_size, parts))
+            size = sum(map(size_of, parts))
             return size, size
         return self._passing.weigh(parts)
 
@@ -450,10 +441,7 @@ class ByteStream:
     def finish(self) -> None:
         """Tell the other end that nothing more comes, and go on receiving. UnsupportedError where TLS is between."""
         self._check_open()
-        if not isinstance(self._stream, socket.socket):
-            raise UnsupportedError("Half of a TLS connection cannot be closed. Say the end inside it.", url=self._url)
-        with suppress(OSError):  # gone already: the next receive tells
-            self._stream.shutdown(socket.SHUT_WR)
+        socket_platform.close_half(self._stream)
 
     def abandon(self) -> None:
         self._closed = True
@@ -505,14 +493,3 @@ class ByteStream:
         )
         gone.cut = bool(cut)
         return gone
-
-
-def _size(part: Any) -> int:
-    if isinstance(part, Passed):
-        return 0
-    return part.nbytes if isinstance(part, memoryview) else len(part)
-
-
-def _close_all(descriptors: Sequence[int]) -> None:
-    for descriptor in descriptors:
-        os.close(descriptor)

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from typing import Any, Final, Protocol
 
 from tincans.contracts import Buffer
+from tincans.core.deframing import Passed
 from tincans.toolkit.socket_platform import SEND_FLAGS
 
 _IOV_MAX: Final = 1024
@@ -109,3 +110,16 @@ class Outgoing:
         descriptors, self._descriptors = self._descriptors, []
         for descriptor in descriptors:
             os.close(descriptor)
+
+
+def size_of(part: Any) -> int:
+    """Bytes of one part; none of one that travels as memory."""
+    if isinstance(part, Passed):
+        return 0
+    return part.nbytes if isinstance(part, memoryview) else len(part)
+
+
+def close_all(descriptors: Sequence[int]) -> None:
+    """Give descriptors back."""
+    for descriptor in descriptors:
+        os.close(descriptor)

@@ -12,7 +12,10 @@ import math
 import socket
 import struct
 import sys
-from typing import Final
+from contextlib import suppress
+from typing import Any, Final
+
+from tincans.errors import UnsupportedError
 
 LINUX: Final = sys.platform == "linux"
 
@@ -45,6 +48,14 @@ def _timeval(seconds: float | None) -> bytes:
         return _TIMEVAL.pack(0, 0)
     fraction, whole = math.modf(min(max(seconds, _SHORTEST), _LONGEST))
     return _TIMEVAL.pack(int(whole), int(fraction * 1e6))
+
+
+def close_half(stream: Any) -> None:
+    """Let the other end know that nothing more comes. UnsupportedError where TLS is between."""
+    if not isinstance(stream, socket.socket):
+        raise UnsupportedError("Half of a TLS connection cannot be closed. Say the end inside it.")
+    with suppress(OSError):  # gone already: the next receive tells
+        stream.shutdown(socket.SHUT_WR)
 
 
 def never_signal(stream: socket.socket) -> None:
