@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from tincans.server import Server, serve
     from tincans.sharing import empty
     from tincans.tickets import Ticket
-    from tincans.toolkit.single_instance import SingleInstance, single
+    from tincans.toolkit.files.single_instance import SingleInstance, single
 
 __all__ = [
     "AddressError",
@@ -97,11 +97,11 @@ __all__ = [
 
 _LATER = {
     "Server": "tincans.server",
-    "SingleInstance": "tincans.toolkit.single_instance",
+    "SingleInstance": "tincans.toolkit.files.single_instance",
     "Ticket": "tincans.tickets",
     "empty": "tincans.sharing",
     "serve": "tincans.server",
-    "single": "tincans.toolkit.single_instance",
+    "single": "tincans.toolkit.files.single_instance",
 }
 
 

@@ -21,11 +21,11 @@ from tincans.pump.host import Host
 from tincans.pump.hub_board import hub_board
 from tincans.pump.local_hub import LocalAsker
 from tincans.pump.server_board import completed, own_board, server_facts
-from tincans.toolkit.runtime_directory import Registration, register
+from tincans.toolkit.files.runtime_directory import Registration, register
 from tincans.verbs import Flag, Lock, Messages, Queue, State, Words
 
 if TYPE_CHECKING:
-    from tincans.toolkit.keep import Keep
+    from tincans.toolkit.files.keep import Keep
 
 
 SLEEP = 3600.0 if hasattr(signal, "set_wakeup_fd") else 0.5
@@ -235,7 +235,7 @@ def keep_of(path: str | None) -> Keep | None:
     """The file that keeps queues and state, opened; None for no file."""
     if path is None:
         return None
-    from tincans.toolkit.keep import Keep  # SQLite is loaded by those who keep something
+    from tincans.toolkit.files.keep import Keep  # SQLite is loaded by those who keep something
 
     wire = find_wire("")
     return Keep(path, encode=wire.pack, decode=wire.unpack)

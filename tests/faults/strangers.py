@@ -30,7 +30,7 @@ import tincans
 from tincans.core.address import parse
 from tincans.core.handshake import GREETING_TIMEOUT
 from tincans.pump.reactor import MAX_WORKERS
-from tincans.toolkit.runtime_directory import path_of
+from tincans.toolkit.files.runtime_directory import path_of
 
 STRANGER = Path(__file__).parent / "stranger.py"
 CALLS = 400

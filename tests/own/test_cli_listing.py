@@ -15,7 +15,7 @@ import tincans
 from tincans.cli import listing, places, program
 from tincans.errors import DeniedError
 from tincans.facts import VERBS, Facts, No
-from tincans.toolkit import runtime_directory
+from tincans.toolkit.files import runtime_directory
 
 KNOWN = {
     "tray": Facts("a tray", reach="one program"),

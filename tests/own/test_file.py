@@ -498,7 +498,7 @@ def test_a_full_disk_and_a_read_only_one_are_clear_errors_and_the_old_content_is
 
 
 def test_a_server_keeps_an_answer_that_cannot_be_written_until_it_can(alice: Any, path: Path, monkeypatch: Any) -> None:
-    from tincans.toolkit.json_document import JsonDocument
+    from tincans.toolkit.document.json_document import JsonDocument
 
     replace, full = JsonDocument._replace, threading.Event()
 

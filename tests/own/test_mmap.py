@@ -16,7 +16,7 @@ from faults.mapped import soak
 
 import tincans
 from tincans.errors import DeniedError, FullError, KeepError, UnsupportedError, WaitTimeoutError
-from tincans.toolkit.mapped_store import MappedStore
+from tincans.toolkit.mapped.store import MappedStore
 
 METHODS = ["mmap:", "json+mmap:", "text+mmap:"]
 

@@ -30,8 +30,9 @@ from tincans.errors import (
     UnreachableError,
     WaitTimeoutError,
 )
-from tincans.toolkit import message_queue, queue_rendezvous
-from tincans.toolkit.runtime_directory import runtime_directory
+from tincans.toolkit.files.runtime_directory import runtime_directory
+from tincans.toolkit.mq import message_queue
+from tincans.toolkit.mq import rendezvous as queue_rendezvous
 
 PROMPTLY = 0.1
 """Seconds within which a death is felt."""
@@ -59,7 +60,7 @@ time.sleep(600)
 
 HALF_WAY = """
 import os, sys, time
-from tincans.toolkit import queue_rendezvous
+from tincans.toolkit.mq import rendezvous as queue_rendezvous
 with queue_rendezvous.new_pair(sys.argv[1], messages=2, size=64) as (token, down, up):
     print(token, flush=True)
     time.sleep(600)

@@ -18,7 +18,7 @@ from faults.toggles import check
 import tincans
 from tincans.conformance.patience import eventually
 from tincans.errors import DeniedError, UnsupportedError
-from tincans.toolkit.signal_target import target_of
+from tincans.toolkit.signals.target import target_of
 
 HANDLING = "trap : USR1 USR2; echo ready; while :; do sleep 0.01; done"
 

@@ -14,7 +14,7 @@ import pytest
 import tincans
 import tincans.aio
 from tincans.errors import AddressError, DeniedError, NameInUseError
-from tincans.toolkit.runtime_directory import path_of
+from tincans.toolkit.files.runtime_directory import path_of
 
 HOLDER = "import sys, tincans\nonly = tincans.single(sys.argv[1])\nprint('ready', flush=True)\ninput()\n"
 

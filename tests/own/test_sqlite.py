@@ -34,8 +34,8 @@ from tincans.errors import (
     UnsupportedError,
     WaitTimeoutError,
 )
-from tincans.toolkit import local_disk, shared_bell
-from tincans.toolkit.sqlite_store import answers, box, topics
+from tincans.toolkit.files import local_disk, shared_bell
+from tincans.toolkit.sqlite import answers, box, topics
 
 
 @pytest.fixture

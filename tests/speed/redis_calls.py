@@ -25,7 +25,7 @@ if __name__ == "__main__":
 from servers.redis import redis_server
 
 import tincans
-from tincans.toolkit.resp import command
+from tincans.toolkit.redis.resp import command
 
 BAR = 1.5
 TURN = 50

@@ -18,7 +18,7 @@ from certificates import certificates
 from two_programs.programs import FACES, METHODS, Stage, method_id
 
 import tincans
-from tincans.toolkit.runtime_directory import runtime_directory
+from tincans.toolkit.files.runtime_directory import runtime_directory
 
 NOBODY = 65534
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to become another user")
@@ -29,7 +29,7 @@ keyed = pytest.mark.parametrize("method", ["tcp://127.0.0.1:{port}?key=a-shared-
 INTRUDER = """
 import json, os, socket, sys, tincans
 from tincans.core.address import parse
-from tincans.toolkit.runtime_directory import path_of
+from tincans.toolkit.files.runtime_directory import path_of
 tincans.connect(sys.argv[1]).close()  # what nobody may import is imported
 address = parse(sys.argv[1])
 suffix = {"unix": ".sock", "local": ".local", "pipe": ".fifo"}[address.method]

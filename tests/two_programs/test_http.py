@@ -25,7 +25,7 @@ import tincans.aio
 from tincans.conformance.patience import eventually
 from tincans.conformance.plugin import start_alice, stop
 from tincans.errors import DisconnectedError, TincansError, UnreachableError
-from tincans.toolkit.runtime_directory import services
+from tincans.toolkit.files.runtime_directory import services
 
 PROMPTLY = 2.0
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from two_programs.programs import ALL_METHODS, FACES, HERE, METHODS, STDIO, Program, Stage, method_id, state_of, until
 
-from tincans.toolkit.runtime_directory import runtime_directory
+from tincans.toolkit.files.runtime_directory import runtime_directory
 
 everywhere = pytest.mark.parametrize("method", ALL_METHODS, ids=method_id)
 served = pytest.mark.parametrize("method", METHODS, ids=method_id)

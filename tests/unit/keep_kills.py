@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from tincans.core.hub import Done, Hub, JobPut, Kept, ValueSet
-from tincans.toolkit.keep import Keep
+from tincans.toolkit.files.keep import Keep
 
 
 def open_keep(path: Path) -> Keep:

@@ -1,4 +1,4 @@
-"""Promises of toolkit/json_document.py among the threads of one program."""
+"""Promises of toolkit/document/json_document.py among the threads of one program."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tincans.errors import WaitTimeoutError
-from tincans.toolkit.json_document import JsonDocument
+from tincans.toolkit.document.json_document import JsonDocument
 
 
 @pytest.fixture

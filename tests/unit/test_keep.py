@@ -27,9 +27,9 @@ from tincans.errors import (
     TincansError,
     UnsendableError,
 )
-from tincans.toolkit import kept_file
-from tincans.toolkit.database_file import Layout
-from tincans.toolkit.keep import Keep
+from tincans.toolkit.files import kept_file
+from tincans.toolkit.files.database_file import Layout
+from tincans.toolkit.files.keep import Keep
 
 
 class KeptDesk(Desk):

@@ -13,14 +13,14 @@ import pytest
 from patience import PATIENCE, forked_child, in_thread, open_descriptors, wait_until
 
 from tincans.errors import DeniedError, NameInUseError
-from tincans.toolkit.name_lock import acquire, holder
-from tincans.toolkit.private_file import open_private
+from tincans.toolkit.files.name_lock import acquire, holder
+from tincans.toolkit.files.private_file import open_private
 
 HOLDER = """
 import sys
 from pathlib import Path
 
-from tincans.toolkit.name_lock import acquire
+from tincans.toolkit.files.name_lock import acquire
 lock = acquire(Path(sys.argv[1]), {"word": "there"})
 print("held", flush=True)
 sys.stdin.read()
@@ -176,7 +176,7 @@ def test_a_lock_on_a_file_that_was_removed_meanwhile_does_not_count(
         opened.append(descriptor)
         return descriptor
 
-    monkeypatch.setattr("tincans.toolkit.name_lock.open_private", open_and_lose)
+    monkeypatch.setattr("tincans.toolkit.files.name_lock.open_private", open_and_lose)
     lock = acquire(path)
     with pytest.raises(NameInUseError):
         acquire(path)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tincans.errors import AddressError, DeniedError
-from tincans.toolkit.private_file import open_private, same_file
+from tincans.toolkit.files.private_file import open_private, same_file
 
 
 def plant_link(path: Path) -> None:

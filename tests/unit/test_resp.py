@@ -7,7 +7,7 @@ import random
 import pytest
 
 from tincans.errors import DeniedError, FullError, ProtocolError, TincansError, VersionError
-from tincans.toolkit.resp import Replies, command, refusal
+from tincans.toolkit.redis.resp import Replies, command, refusal
 
 STREAM = b"".join(
     [

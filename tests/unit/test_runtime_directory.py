@@ -12,12 +12,12 @@ import pytest
 from patience import forked_child
 
 from tincans.errors import AddressError, DeniedError
-from tincans.toolkit import name_lock
-from tincans.toolkit.runtime_directory import path_of, register, runtime_directory, services, sweep
+from tincans.toolkit.files import name_lock
+from tincans.toolkit.files.runtime_directory import path_of, register, runtime_directory, services, sweep
 
 SERVER = """
 import sys
-from tincans.toolkit.runtime_directory import register
+from tincans.toolkit.files.runtime_directory import register
 entry = register("other", ["unix:other", "tcp://127.0.0.1:9"], 5)
 print("listed", flush=True)
 sys.stdin.read()

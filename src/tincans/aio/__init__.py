@@ -41,7 +41,7 @@ from tincans.errors import (
 from tincans.finder import methods
 from tincans.pump.execution import caller
 from tincans.sharing import empty
-from tincans.toolkit.single_instance import SingleInstance, single
+from tincans.toolkit.files.single_instance import SingleInstance, single
 from tincans.version import VERSION as __version__
 
 __all__ = [

@@ -27,7 +27,7 @@ from tincans.pump.hub_board import Asker
 from tincans.pump.link import Link
 from tincans.pump.reactor import spawn
 from tincans.toolkit import asyncio_bridge
-from tincans.toolkit.keep import Keep
+from tincans.toolkit.files.keep import Keep
 
 TRY_AGAIN = 0.1
 """Seconds after which accepting goes on when the system had no descriptor left."""

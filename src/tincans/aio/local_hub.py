@@ -22,7 +22,7 @@ from tincans.pump.hub_service import HubService
 from tincans.pump.link import Link
 from tincans.pump.local_hub import LocalElements
 from tincans.pump.reactor import reactor
-from tincans.toolkit.keep import Keep
+from tincans.toolkit.files.keep import Keep
 
 
 class LoopHub(HubService):

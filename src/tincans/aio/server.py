@@ -28,7 +28,7 @@ from tincans.aio.words import Words
 from tincans.contracts import Note, Policy
 from tincans.pump.server_board import own_board, server_facts
 from tincans.server import check_urls, keep_of, keys_by_name
-from tincans.toolkit.runtime_directory import Registration, register
+from tincans.toolkit.files.runtime_directory import Registration, register
 
 
 class Server:

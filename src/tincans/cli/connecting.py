@@ -16,7 +16,7 @@ from click.shell_completion import CompletionItem
 
 import tincans
 from tincans.errors import TincansError
-from tincans.toolkit import runtime_directory
+from tincans.toolkit.files import runtime_directory
 
 COMPLETION_PATIENCE = 0.3  # seconds; a person who pressed Tab is waiting
 

@@ -18,8 +18,8 @@ from tincans.cli.exits import Exit
 from tincans.cli.output import say, table
 from tincans.errors import TincansError
 from tincans.facts import VERBS, Facts, No, Verdict
-from tincans.toolkit import runtime_directory
-from tincans.toolkit.runtime_directory import Service
+from tincans.toolkit.files import runtime_directory
+from tincans.toolkit.files.runtime_directory import Service
 
 REACHES = ("one program", "one machine", "network")
 

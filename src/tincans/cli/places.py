@@ -23,7 +23,7 @@ from tincans.cli.libraries import missing
 from tincans.cli.output import table
 from tincans.errors import TincansError
 from tincans.facts import Facts
-from tincans.toolkit import runtime_directory
+from tincans.toolkit.files import runtime_directory
 
 
 class Finding(NamedTuple):

@@ -38,7 +38,7 @@ from tincans.version import VERSION
 
 if TYPE_CHECKING:
     from tincans.contracts.protocol import PublicProtocol
-    from tincans.toolkit.keep import Keep
+    from tincans.toolkit.files.keep import Keep
 
 MAX_STRANGERS = 4096
 DRAIN_SECONDS = 5.0

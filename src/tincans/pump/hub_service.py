@@ -25,7 +25,7 @@ from tincans.pump.reactor import Background, Timer
 if TYPE_CHECKING:
     from tincans.core.hub import Outcome
     from tincans.pump.local_hub import LocalTicket
-    from tincans.toolkit.keep import Keep
+    from tincans.toolkit.files.keep import Keep
 
 
 class Ticket(Protocol):

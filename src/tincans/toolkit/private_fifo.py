@@ -15,7 +15,7 @@ import stat
 from pathlib import Path
 
 from tincans.errors import AddressError, DeniedError, NameInUseError
-from tincans.toolkit.private_file import FILE_MODE, refused
+from tincans.toolkit.files.private_file import FILE_MODE, refused
 
 _FLAGS = os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
 

@@ -20,11 +20,12 @@ from typing import Any, Final
 from tincans.contracts import Framing, Identity
 from tincans.core.address import Option
 from tincans.errors import AddressError, DeniedError, NameInUseError, TincansError, UnreachableError
-from tincans.toolkit import memory_pool, name_lock, socket_platform
+from tincans.toolkit import memory_pool, socket_platform
 from tincans.toolkit.byte_stream import MAX_MESSAGE, ByteStream
 from tincans.toolkit.descriptor_passing import passing_for
-from tincans.toolkit.private_file import refused
-from tincans.toolkit.runtime_directory import runtime_directory, sweep
+from tincans.toolkit.files import name_lock
+from tincans.toolkit.files.private_file import refused
+from tincans.toolkit.files.runtime_directory import runtime_directory, sweep
 from tincans.toolkit.socket_listener import BACKLOG, Admit, SocketListener
 
 _LONGEST_PATH: Final = 107 if socket_platform.LINUX else 103

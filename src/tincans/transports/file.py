@@ -32,17 +32,17 @@ from tincans.contracts import Board, Framing, Wire
 from tincans.core.address import Address, Option
 from tincans.errors import AddressError, ClosedError, NameInUseError
 from tincans.facts import NATIVE, Facts, No
-from tincans.toolkit import name_lock
-from tincans.toolkit.document_answers import DocumentAnswers
-from tincans.toolkit.document_caller import CallingConnection
-from tincans.toolkit.document_connection import Keeping
-from tincans.toolkit.document_locks import DocumentLocks
-from tincans.toolkit.document_queues import DocumentQueues
-from tincans.toolkit.document_server import ServingConnection
-from tincans.toolkit.document_values import DocumentValues
+from tincans.toolkit.document.answers import DocumentAnswers
+from tincans.toolkit.document.caller import CallingConnection
+from tincans.toolkit.document.connection import Keeping
+from tincans.toolkit.document.json_document import JsonDocument
+from tincans.toolkit.document.locks import DocumentLocks
+from tincans.toolkit.document.queues import DocumentQueues
+from tincans.toolkit.document.server import ServingConnection
+from tincans.toolkit.document.values import DocumentValues
 from tincans.toolkit.doorbell import Doorbell
-from tincans.toolkit.json_document import JsonDocument
-from tincans.toolkit.runtime_directory import path_of
+from tincans.toolkit.files import name_lock
+from tincans.toolkit.files.runtime_directory import path_of
 
 FACTS = Facts(
     summary="a JSON file that a person can open and a shell script can write",

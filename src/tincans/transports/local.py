@@ -17,7 +17,7 @@ from tincans.core.address import Address, Option
 from tincans.errors import AddressError
 from tincans.facts import Facts, Yes
 from tincans.toolkit import local_string
-from tincans.toolkit.runtime_directory import path_of
+from tincans.toolkit.files.runtime_directory import path_of
 
 FACTS = Facts(
     summary="The best there is between programs of one machine, found by name",

@@ -10,7 +10,7 @@ Limits: this machine, this user. The values of all keys together fit into half o
 programs that map it and read or write a line: the value of the key "line", or words such as `mood=sunny n=5`.
 
 Rules of this file
-- Nothing but the file's place and the values' wire; the layouts are in toolkit/mapped_store.py and mapped_line.py.
+- Nothing but the file's place and the values' wire; the layouts are in toolkit/mapped/store.py and mapped_line.py.
 - Who watches sleeps in inotify, which tells of each pwrite. A program that writes its line through a mapping is seen at
   the next look, LINE_LOOK later.
 """
@@ -27,11 +27,11 @@ from tincans.core.address import Address, Option
 from tincans.core.hub import arguments
 from tincans.errors import AddressError, UnsupportedError
 from tincans.facts import NATIVE, Facts, No
-from tincans.toolkit.change_watch import LOOK, ChangeWatch
-from tincans.toolkit.mapped_line import MappedLine
-from tincans.toolkit.mapped_store import Held, MappedStore
-from tincans.toolkit.runtime_directory import path_of
-from tincans.toolkit.value_watch import ValueWatch
+from tincans.toolkit.files.change_watch import LOOK, ChangeWatch
+from tincans.toolkit.files.runtime_directory import path_of
+from tincans.toolkit.files.value_watch import ValueWatch
+from tincans.toolkit.mapped.line import MappedLine
+from tincans.toolkit.mapped.store import Held, MappedStore
 
 FACTS = Facts(
     summary="values and flags in the pages of a file: read in microseconds, without asking anybody",

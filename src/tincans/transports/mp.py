@@ -34,10 +34,10 @@ from tincans.errors import AddressError, TincansError, UnreachableError, Unsenda
 from tincans.facts import Facts, Yes
 from tincans.toolkit import tcp_socket, unix_socket
 from tincans.toolkit.byte_stream import MAX_MESSAGE, ByteStream
+from tincans.toolkit.files.private_file import open_private
+from tincans.toolkit.files.runtime_directory import path_of
 from tincans.toolkit.mp_proof import PROOF_SECONDS, Proof
-from tincans.toolkit.private_file import open_private
 from tincans.toolkit.proving_listener import ProvingListener
-from tincans.toolkit.runtime_directory import path_of
 from tincans.toolkit.socket_listener import Admit, SocketListener
 
 FACTS = Facts(

@@ -10,8 +10,8 @@ Limits: this machine, this user; about 45 clients at once with the kernel's usua
 
 Rules of this file
 - The serving program has one queue for announcements; each client makes a pair of its own
-  (toolkit/queue_rendezvous.py).
-- The kernel tells nobody that a queue has lost its reader: locks and pidfds do (toolkit/queue_connection.py).
+  (toolkit/mq/rendezvous.py).
+- The kernel tells nobody that a queue has lost its reader: locks and pidfds do (toolkit/mq/connection.py).
 """
 
 from __future__ import annotations
@@ -28,12 +28,14 @@ from tincans.contracts import Board, Framing, Identity, Wire
 from tincans.core.address import Address, Option
 from tincans.errors import AddressError, ClosedError, DeniedError, TincansError, UnreachableError
 from tincans.facts import Facts, Yes
-from tincans.toolkit import message_queue, name_lock, queue_rendezvous
 from tincans.toolkit.doorbell import Doorbell
+from tincans.toolkit.files import name_lock
+from tincans.toolkit.files.name_lock import NameLock
 from tincans.toolkit.fork_guard import abandon_in_child
-from tincans.toolkit.message_queue import MessageQueue
-from tincans.toolkit.name_lock import NameLock
-from tincans.toolkit.queue_connection import QueueConnection, watch
+from tincans.toolkit.mq import message_queue
+from tincans.toolkit.mq import rendezvous as queue_rendezvous
+from tincans.toolkit.mq.connection import QueueConnection, watch
+from tincans.toolkit.mq.message_queue import MessageQueue
 
 FACTS = Facts(
     summary="POSIX message queues: small, so what is large is cut up, and few clients fit into the kernel's limits",

@@ -31,14 +31,14 @@ from tincans.contracts import Board, Framing, Identity, Wire
 from tincans.core.address import Address, Option
 from tincans.errors import AddressError, ClosedError, DeniedError, TincansError, UnreachableError
 from tincans.facts import Facts, Yes
-from tincans.toolkit import name_lock
 from tincans.toolkit.descriptor_end import DescriptorEnd
 from tincans.toolkit.descriptor_stream import DescriptorStream
 from tincans.toolkit.fifo_pair import FifoPair, join_pair, remove_dead_pairs
-from tincans.toolkit.name_lock import NameLock
+from tincans.toolkit.files import name_lock
+from tincans.toolkit.files.name_lock import NameLock
+from tincans.toolkit.files.private_file import same_file
+from tincans.toolkit.files.runtime_directory import path_of
 from tincans.toolkit.private_fifo import make_fifo, open_fifo
-from tincans.toolkit.private_file import same_file
-from tincans.toolkit.runtime_directory import path_of
 
 FACTS = Facts(
     summary="named pipes (FIFOs) between two programs of one user",

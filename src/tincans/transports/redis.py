@@ -24,9 +24,9 @@ from tincans.contracts import Board, Connection, Framing, Listener, Transport, W
 from tincans.core.address import Address, Option
 from tincans.errors import AddressError
 from tincans.facts import NATIVE, Facts, No, Yes
-from tincans.toolkit import redis_line
-from tincans.toolkit.redis_line import Place, place_of
-from tincans.toolkit.redis_mail import LARGEST
+from tincans.toolkit.redis import line as redis_line
+from tincans.toolkit.redis.line import Place, place_of
+from tincans.toolkit.redis.mail import LARGEST
 
 FACTS = Facts(
     summary="Redis or Valkey: calls shared by several servers, topics, durable queues, state, locks, across machines",
@@ -67,17 +67,17 @@ class RedisTransport:
         return FACTS if place_of(address, OPTIONS).name else replace(FACTS, call=_NO_CALLS, share=_NO_CALLS)
 
     def connect(self, address: Address, *, timeout: float, framing: Framing) -> Connection:
-        from tincans.toolkit.redis_lobby import connect
+        from tincans.toolkit.redis.lobby import connect
 
         return connect(_place(address), framing, timeout=timeout)
 
     def listen(self, address: Address, *, framing: Framing) -> Listener:
-        from tincans.toolkit.redis_lobby import RedisListener
+        from tincans.toolkit.redis.lobby import RedisListener
 
         return RedisListener(_place(address), framing, str(address))
 
     def board(self, address: Address, *, wire: Wire, timeout: float) -> Board | None:
-        from tincans.toolkit.redis_board import redis_board
+        from tincans.toolkit.redis.board import redis_board
 
         return redis_board(_place(address), wire, timeout=timeout)
 

@@ -19,7 +19,7 @@ from tincans.core.address import Address, Option
 from tincans.errors import AddressError, UnsupportedError
 from tincans.facts import Facts, Yes
 from tincans.toolkit import local_string
-from tincans.toolkit.runtime_directory import path_of
+from tincans.toolkit.files.runtime_directory import path_of
 
 FACTS = Facts(
     summary="shared memory: the fastest between two programs of one machine",

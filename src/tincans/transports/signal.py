@@ -7,7 +7,7 @@ with the wrong state.
 Leaves behind: the directory with its flags; the pid file of a killed program until the next change.
 Limits: Linux, this machine, this user. Flags only. SIGUSR1 and SIGUSR2 must not be handled by the program itself.
 
-A program of any kind takes part so (see toolkit/signal_target.py for the words that may stand in the pid file):
+A program of any kind takes part so (see toolkit/signals/target.py for the words that may stand in the pid file):
 
     trap 'read state version < "$dir/flags/default"' USR1 USR2     # 1 or 0: SIGUSR1 says set, SIGUSR2 cleared
     : > "$dir/$$"                                                  # after the handlers: now signals come
@@ -16,7 +16,7 @@ An empty pid file hears of the flag "default", `echo paused > "$dir/$$"` of the 
 writes 1 into its file (0 to clear it), and sends SIGUSR1 (SIGUSR2) to the pids whose files are there.
 
 Rules of this file
-- Only the place and the keys; the directory is toolkit/signal_directory.py, the doorbell toolkit/signal_bell.py.
+- Only the place and the keys; the directory is toolkit/signals/directory.py, the doorbell toolkit/signals/bell.py.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ from tincans.contracts import Board, Change, Framing, Wire
 from tincans.core.address import Address, Option
 from tincans.errors import AddressError, UnsupportedError
 from tincans.facts import NATIVE, Facts, No
-from tincans.toolkit.runtime_directory import path_of
-from tincans.toolkit.signal_directory import SignalDirectory
-from tincans.toolkit.value_watch import ValueWatch
+from tincans.toolkit.files.runtime_directory import path_of
+from tincans.toolkit.files.value_watch import ValueWatch
+from tincans.toolkit.signals.directory import SignalDirectory
 
 _ONE_BIT = "a signal says that something has changed, and nothing more"
 

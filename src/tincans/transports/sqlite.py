@@ -12,7 +12,7 @@ Limits: this machine, this user, no network file system; one serving program at 
 turns. Topics keep 10,000 notes for a day, answers are kept for 30 days. Leases and delays go by the wall clock.
 
 Rules of this file
-- The address, the options and the facts; what is in the file is the business of toolkit/sqlite_store.
+- The address, the options and the facts; what is in the file is the business of toolkit/sqlite.
 """
 
 from __future__ import annotations
@@ -57,8 +57,8 @@ class SqliteTransport:
 
     def connect(self, address: Address, *, timeout: float, framing: Framing) -> Connection:
         """See contracts.Transport. Whether anybody serves does not matter."""
-        from tincans.toolkit.sqlite_store.box import BoxConnection
-        from tincans.toolkit.sqlite_store.store import Store
+        from tincans.toolkit.sqlite.box import BoxConnection
+        from tincans.toolkit.sqlite.store import Store
 
         settings, path = address.settings(OPTIONS), _path(address)
         store = Store(path, sync=settings["sync"])
@@ -70,8 +70,8 @@ class SqliteTransport:
 
     def listen(self, address: Address, *, framing: Framing) -> Listener:
         """See contracts.Transport."""
-        from tincans.toolkit.sqlite_store.door import StoreListener
-        from tincans.toolkit.sqlite_store.store import Store
+        from tincans.toolkit.sqlite.door import StoreListener
+        from tincans.toolkit.sqlite.store import Store
 
         settings, path = address.settings(OPTIONS), _path(address)
         store = Store(path, sync=settings["sync"])
@@ -83,7 +83,7 @@ class SqliteTransport:
 
     def board(self, address: Address, *, wire: Wire, timeout: float) -> Board | None:
         """See contracts.Transport."""
-        from tincans.toolkit.sqlite_store.board import stored_board
+        from tincans.toolkit.sqlite.board import stored_board
 
         settings: dict[str, Any] = address.settings(OPTIONS)
         return stored_board(_path(address), settings["sync"], wire, framing_of(wire.framing))

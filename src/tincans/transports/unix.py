@@ -22,7 +22,7 @@ from tincans.core.address import Address, Option
 from tincans.errors import AddressError
 from tincans.facts import Facts, Yes
 from tincans.toolkit import unix_socket
-from tincans.toolkit.runtime_directory import path_of
+from tincans.toolkit.files.runtime_directory import path_of
 
 FACTS = Facts(
     summary="Unix sockets: between programs of one machine, found by a name or a path",

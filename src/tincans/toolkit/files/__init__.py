@@ -1,0 +1,1 @@
+"""Files, directories and locks: private, checked, watched, released by the kernel."""

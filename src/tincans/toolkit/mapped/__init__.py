@@ -1,0 +1,1 @@
+"""Records and lines in the pages of a file: what the method `mmap` is made of."""

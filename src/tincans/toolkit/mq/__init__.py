@@ -1,0 +1,1 @@
+"""POSIX message queues: what the method `mq` is made of."""

@@ -1,0 +1,1 @@
+"""Redis: what the method `redis` is made of."""

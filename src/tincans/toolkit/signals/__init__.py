@@ -1,0 +1,1 @@
+"""Flags by signals: what the method `signal` is made of."""

@@ -1,0 +1,173 @@
+"""SIGUSR1 and SIGUSR2 as a doorbell for the threads of this program that wait: whoever rings, everybody looks.
+
+Rules of this file
+- No Python runs in a signal's handler. The handler is in C and writes to an eventfd, which one thread waits for; any
+  thread may install it. Without the C core the main thread can install one whose only deed is the same write.
+- A handler of the user's own for these signals is never replaced: NameInUseError says so. Other signals are not
+  touched.
+- Ours stays for good: a signal that is still under way must not end the program.
+- How signals are handled belongs to the process, so there is one bell in it (`signal_bell()`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+import threading
+import time
+from functools import cache
+from typing import Any
+
+from tincans import _speed
+from tincans.errors import NameInUseError
+from tincans.toolkit.doorbell import Doorbell
+from tincans.toolkit.fork_guard import abandon_in_child
+
+SET, CLEARED = signal.SIGUSR1, signal.SIGUSR2
+SIGNALS = (SET, CLEARED)
+LOOK = 1.0
+"""Seconds between two looks of who waits, whatever has rung."""
+
+LOOK_UNTOLD = 0.02
+"""The same where no signal can reach this program."""
+
+
+class SignalBell:
+    """The two signals, and who waits for them. `is_installed`: whether they reach this program."""
+
+    def __init__(self) -> None:
+        self._guard = threading.Lock()
+        self._watches: set[BellWatch] = set()
+        self._fd = os.eventfd(0, os.EFD_CLOEXEC)
+        self.is_installed = self._install(SET) and self._install(CLEARED)
+        self.homes: dict[str, int] = {}
+        """Directories in which this program has its pid file, and for how many of its users."""
+        if self.is_installed:
+            threading.Thread(target=self._serve, args=(self._fd,), name="tincans-signals", daemon=True).start()
+        abandon_in_child(self)
+
+    def _install(self, number: int) -> bool:
+        if not _speed.why_not():
+            from tincans._speed import _ring
+
+            if _ring.ring_on_signal(number, self._fd):
+                return True
+            raise self._taken(number)
+        handler = signal.getsignal(number)
+        is_ours = getattr(handler, "__func__", None) is SignalBell._handle  # of our parent's, before a fork
+        if handler not in (signal.SIG_DFL, signal.SIG_IGN) and not is_ours:
+            raise self._taken(number)
+        if threading.current_thread() is not threading.main_thread():
+            return False
+        signal.signal(number, self._handle)
+        return True
+
+    def _handle(self, number: int, frame: Any) -> None:
+        if self._fd >= 0:
+            os.eventfd_write(self._fd, 1)
+
+    def _taken(self, number: int) -> NameInUseError:
+        name = signal.Signals(number).name
+        return NameInUseError(
+            f"This program handles {name} itself, and signal: needs it. Remove that handler"
+            f" (signal.signal(signal.{name}, signal.SIG_DFL)) before connecting, or use another method, such as file:."
+        )
+
+    def _serve(self, fd: int) -> None:
+        """The thread that waits for the handler."""
+        with contextlib.suppress(OSError):
+            while os.eventfd_read(fd):
+                self.ring()
+
+    def ring(self) -> None:
+        """Wake everybody here who waits."""
+        with self._guard:
+            for watch in self._watches:
+                watch.ring()
+
+    def watch(self) -> BellWatch:
+        """Somebody who waits from now on."""
+        watch = BellWatch(self)
+        with self._guard:
+            self._watches.add(watch)
+        return watch
+
+    def forget(self, watch: BellWatch) -> None:
+        with self._guard:
+            self._watches.discard(watch)
+
+    def abandon(self) -> None:
+        """In a forked child: it has no pid file, and the eventfd is its parent's."""
+        self._guard = threading.Lock()
+        self._watches.clear()
+        if not _speed.why_not():
+            from tincans._speed import _ring
+
+            for number in SIGNALS:
+                _ring.ring_on_signal(number, -1)
+        fd, self._fd = self._fd, -1
+        os.close(fd)
+        signal_bell.cache_clear()
+
+
+@cache
+def signal_bell() -> SignalBell:
+    """This program's bell, installed when it is first asked for."""
+    return SignalBell()
+
+
+class BellWatch:
+    """What toolkit/files/value_watch.py sleeps in. One thread waits, anyone may close."""
+
+    def __init__(self, bell: SignalBell) -> None:
+        self.closed = False
+        self._bell = bell
+        self._own = Doorbell()
+        self._guard = threading.Lock()
+        self._busy = self._given_back = False
+        self._poll = select.poll()
+        self._poll.register(self._own.fileno(), select.POLLIN)
+        abandon_in_child(self)
+
+    def ring(self) -> None:
+        with self._guard:
+            if not self._given_back:
+                self._own.ring()
+
+    def wait(self, timeout: float | None) -> bool:
+        """Until it rings, at most LOOK. False when `timeout` seconds have passed."""
+        deadline = None if timeout is None else time.monotonic() + timeout
+        with self._guard:
+            if self.closed:
+                return False
+            self._busy = True
+        try:
+            look = LOOK if self._bell.is_installed else LOOK_UNTOLD
+            rung = bool(self._poll.poll((look if timeout is None else min(timeout, look)) * 1000))
+            self._own.silence()
+            return rung or deadline is None or time.monotonic() < deadline
+        finally:
+            self._busy = False
+            if self.closed:
+                self._give_back()
+
+    def close(self) -> None:
+        """End the wait. May be called twice."""
+        self.closed = True
+        self.ring()
+        self._bell.forget(self)
+        self._give_back()
+
+    def _give_back(self) -> None:
+        with self._guard:
+            if not self._busy and not self._given_back:
+                self._given_back = True
+                self._own.close()
+
+    def abandon(self) -> None:
+        """In a forked child."""
+        self._guard = threading.Lock()
+        self._busy, self.closed = False, True
+        self._give_back()
