@@ -166,12 +166,8 @@ class Receiving(Sending):
                 if parts is None:
                     return
                 self.take_in(parts)
-                while (
-                    waiter.settled and self.connection.pending()
-                ):  # what has come along is handed on while we are at it
-                    if (parts := receive(timeout=0)) is None:
-                        break
-                    self.take_in(parts)
+                if waiter.settled:  # what has come along is handed on while we are at it
+                    self._hand_on_the_rest()
             except TincansError as error:
                 self.lost(error)
                 if not waiter.settled:

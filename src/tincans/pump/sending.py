@@ -191,6 +191,16 @@ class Sending:
         if self.turns is not None or self.dead is not None or not self._may_be_corked(parts):
             self.send_parts(parts, timeout=timeout)
             return
+        self._cork(parts)
+
+    def cork(self, data: bytes) -> bool:
+        """The same for a message of one part; False when it is too long for that."""
+        if len(data) >= CORK_BYTES or len(data) > self.connection.max_message:
+            return False
+        self._cork([data])
+        return True
+
+    def _cork(self, parts: list[Buffer]) -> None:
         self._corked.append(parts)
         if len(self._corked) >= CORK_MESSAGES:
             self.uncork()
