@@ -20,6 +20,7 @@ from tincans.errors import ClosedError, DisconnectedError, ProtocolError, Tincan
 from tincans.pump.calling import BURST, Reading, as_promised, future_class, result_of, timed_out
 from tincans.pump.execution import ANSWER_TIMEOUT, SLOW, SLOW_CALLS, UNCANCELLABLE, Executor, calling_now, request_of
 from tincans.pump.quick import Quick
+from tincans.pump.sending import CORK_BYTES, CORK_MESSAGES, CORK_SECONDS
 from tincans.pump.waiter import Waiter
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ def starter_of(channel: Channel, name: str, timeout: float | None) -> Callable[.
         link, now = channel.latest, monotonic()
         if link is None or link.dead is not None or link.leaving or now - channel.used > PROBE_AFTER:
             return channel.start(name, args, kwargs, timeout=timeout)
-        channel.used = now
+        burst, channel.used = now - channel.used < CORK_SECONDS, now
         quick = link.quick
         if quick is None or kwargs or seconds < 0 or not link.background:
             return channel.start(name, args, kwargs, timeout=timeout)
@@ -82,7 +83,7 @@ def starter_of(channel: Channel, name: str, timeout: float | None) -> Callable[.
         calls[id] = future
         if data is None or link._outbox or quick.string.owes_word:
             sent = False
-        elif link.sends_whole or len(calls) <= BURST:
+        elif link.sends_whole or not burst or len(calls) <= BURST:
             sent = not link._corked and _sent(link, quick, data, id)
         else:  # several leave in one go
             sent = link.dead is None and link.cork(data)
@@ -190,12 +191,13 @@ def serve(link: Link, quick: Quick, executor: Executor, linger: float) -> list[B
     parity, attended = link.session.other_parity, link.reactor.attended
     whole, ready, corked = link.sends_whole, quick.ready, link._corked
     pending = link.connection.pending if ready is None else ready.__len__
+    short = min(CORK_BYTES, link.connection.max_message)
     while True:
         if not whole:  # several answers leave in one go; see `Receiving._next_request`
             link.more_here = False
             if corked and not pending():
                 link.uncork()
-        data: Any = receive(linger)
+        data: Any = ready.popleft() if ready and link.dead is None else receive(linger)
         found: Any = read(data) if type(data) is bytes else None
         if found is None or len(found) != 4:
             return quick.parts_of(data) or []
@@ -230,6 +232,10 @@ def serve(link: Link, quick: Quick, executor: Executor, linger: float) -> list[B
                 executor.answer(link, request_of(found), result)
             elif running.pop(id, None) is None:
                 pass  # the caller has given up
+            elif link.more_here and len(answer) < short:
+                corked.append([answer])
+                if not link.more_here or len(corked) >= CORK_MESSAGES:
+                    link.uncork()
             elif link.more_here or link._outbox or corked or string.owes_word or not send(answer):
                 link.reply_parts([answer], timeout=ANSWER_TIMEOUT)
         except Exception as error:

@@ -25,10 +25,11 @@ if TYPE_CHECKING:
 class Quick:
     """What plain_calls.py needs of one link.
 
-    `ready` holds what has come along with the last message, if the connection shows it. `exchange(data, timeout)` sends one part and receives the next message: its part, if it has one alone, else the
-    list of its parts; None when nothing came in time, False when nothing was sent. `receive(timeout)` is the second
-    half, `send(data)` the first. They are for a `string` that owes no message (toolkit/ring_connection.py), and what
-    they give as a list, or as an empty part, is made `whole` by the string.
+    `ready` holds what has come along with the last message, if the connection shows it: who has the reading role may
+    take it there. `exchange(data, timeout)` sends one part and receives the next message: its part, if it has one
+    alone, else the list of its parts; None when nothing came in time, False when nothing was sent. `receive(timeout)`
+    is the second half, `send(data)` the first. They are for a `string` that owes no message
+    (toolkit/ring_connection.py), and what they give as a list, or as an empty part, is made `whole` by the string.
     """
 
     __slots__ = ("exchange", "fits", "publication", "read", "ready", "receive", "reply", "request", "send", "string")
@@ -86,11 +87,8 @@ def _ways(link: Link, ready: deque[bytes]) -> tuple[Any, Any, Any]:
         return True
 
     def receive(timeout: float) -> Any:
-        try:
-            if ready:
-                return ready.popleft()
-        except IndexError:
-            pass  # the end of the connection empties it
+        if ready and link.dead is None:
+            return ready.popleft()
         parts = receive_parts(timeout=timeout)
         return parts[0] if parts is not None and len(parts) == 1 else parts
 

@@ -186,8 +186,24 @@ class Receiving(Sending):
                     self.take_in(quick.parts_of(data) or [])
                 elif (inlet := inlets.get(found[0])) is not None:
                     inlet.deliver(found)
+        if quick is not None and quick.ready and self.greeted:
+            self._hand_on_answers(quick)
         while self.connection.pending() and (parts := self.connection.receive(timeout=0)) is not None:
             self.take_in(parts)
+
+    def _hand_on_answers(self, quick: Quick) -> None:
+        """With the reading role: the plain answers that one system call has brought."""
+        ready, read, calls = quick.ready, quick.read, self.session.calls
+        while ready and self.dead is None:
+            data = ready.popleft()
+            found = read(data)
+            if found is None or len(found) != 2:
+                self.take_in([data])
+            else:
+                self.heard += 1
+                waiter = calls.pop(found[0], None)
+                if waiter is not None:
+                    waiter.deliver_plain(found[1])
 
     def _sleep(self, waiter: Waiting, left: float | None) -> None:
         waiter.prepare_to_sleep()
@@ -254,6 +270,10 @@ class Receiving(Sending):
         self.background = True
         self.mind()
         if self.dead is None:
+            self.reactor.attend(self)
+
+    def look_soon(self) -> None:
+        if self not in self.reactor.attended:
             self.reactor.attend(self)
 
     def ready(self) -> None:

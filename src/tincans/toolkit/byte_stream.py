@@ -63,7 +63,8 @@ class ByteStream:
     """
 
     __slots__ = (
-        "__weakref__", "_ahead", "_await", "_closed", "_encode", "_frame", "_framed_up_to", "_held", "_high", "_join", "_kept", "_low",
+        "__weakref__", "_ahead", "_await", "_closed", "_encode", "_frame", "_framed_up_to", "_held", "_high", "_join",
+        "_kept", "_low",
         "_max_message", "_next", "_passing", "_poll_for", "_reader", "_receiving", "_recv", "_send",
         "_sending", "_set_timeout", "_small", "_state", "_stream", "_take", "_url", "identity", "ready",
     )  # fmt: skip
@@ -96,7 +97,7 @@ class ByteStream:
         self._next = self._reader.next
         self._take: Callable[[bytes], list[Buffer] | None] = getattr(self._reader, "take", self._feed_and_next)
         self._frame: Callable[[bytes], bytes] = getattr(framing, "frame", bytes)
-        self._join = joining(self._frame, self._reader)
+        self._join = joining(framing)
         self._framed_up_to = SMALL if hasattr(framing, "frame") else -1
         self.max_message = max_message
         self._closed = self._sending = self._receiving = False
@@ -167,12 +168,17 @@ class ByteStream:
         ):
             for parts in messages:
                 self.send(parts, timeout=timeout)
-            return
+            return None
         self._sending = True
         try:
             self._check_open()
             frames = self._join(tuple([parts[0] for parts in messages]))
-            self._finish(Outgoing([frames]), timeout)
+            try:
+                sent = self._send(frames, SEND_FLAGS)
+            except BlockingIOError as refusal:
+                return self._finish(Outgoing([frames], begun=isinstance(refusal, MessageBegun)), timeout)
+            if sent < len(frames):
+                self._finish(Outgoing([memoryview(frames)[sent:]], begun=True), timeout)
         except TincansError:
             raise
         except OSError as error:
@@ -334,7 +340,7 @@ class ByteStream:
     def receive(self, *, timeout: float | None) -> list[Buffer] | None:
         self._receiving = True
         try:
-            if self.ready:
+            if self.ready and not self._closed:
                 return [self.ready.popleft()]
             if timeout is None or self._ahead is not None or not self._state.idle or self._closed:
                 return self._receive_any(timeout)
@@ -351,9 +357,6 @@ class ByteStream:
             raise self._gone()
         except TincansError as error:
             self._check_garbage(error)
-            raise
-        except IndexError:  # `close` was quicker to take what was ready
-            self._check_open()
             raise
         except OSError as error:
             raise self._gone(error) from error
@@ -445,8 +448,8 @@ class ByteStream:
                 self._check_garbage(error)
             except (TincansError, OSError):
                 return True  # `receive` will say what is wrong
-            if self.ready:  # what was set aside is the first of several
-                self.ready.appendleft(self._ahead[0])
+            if self.ready and self._ahead is not None:  # what was set aside is the first of several
+                self.ready.extendleft(self._ahead)  # type: ignore[arg-type]  # bytes, alone in their message
                 self._ahead = None
                 return True
         return self._ahead is not None
@@ -456,7 +459,6 @@ class ByteStream:
     def close(self) -> None:
         if not self._closed:
             self._closed = True
-            self.ready.clear()
             self._shut_down()
         self._dispose()
 

@@ -148,8 +148,8 @@ class DescriptorReader:
                 self._ahead = self._next()
             except ProtocolError as error:
                 self._ahead = error
-            if self.ready and self._ahead is not None:  # what was set aside is the first of several
-                self.ready.appendleft(self._ahead[0])
+            if self.ready and isinstance(self._ahead, list):  # what was set aside is the first of several
+                self.ready.extendleft(self._ahead)  # type: ignore[arg-type]  # bytes, alone in their message
                 self._ahead = None
 
     def _take_in(self, timeout: float | None) -> bool | None:

@@ -15,6 +15,7 @@ from typing import Any
 
 from tincans import _speed
 from tincans.core.deframing import RECEIVE_AT_MOST, FrameReader
+from tincans.core.framing import Frames
 from tincans.toolkit.stream import Stream
 
 SPIN = 50e-6
@@ -51,11 +52,15 @@ def take_apart(reader: Any) -> None:
         reader.split = _plain.split
 
 
-def joining(frame: Callable[[bytes], bytes], reader: Any) -> Callable[[tuple[Any, ...]], bytes]:
-    """A function that makes one piece of several messages of one part; `frame` does it for one of them."""
-    if isinstance(reader, FrameReader) and not _speed.why_not():
+def joining(framing: Any) -> Callable[[tuple[Any, ...]], bytes]:
+    """A function that makes one piece of several small messages of one part, which are bytes.
+
+    >>> from tincans.core.framing import LINES
+    >>> joining(LINES)((b"one", b"two"))
+    b'one\\ntwo\\n'
+    """
+    if isinstance(framing, Frames) and not _speed.why_not():
         from tincans._speed import _plain
 
-        join: Callable[[tuple[Any, ...]], bytes] = _plain.join
-        return join
-    return lambda messages: b"".join([frame(message) for message in messages])
+        return _plain.join
+    return lambda messages: b"".join([buffer for message in messages for buffer in framing.encode([message])])
