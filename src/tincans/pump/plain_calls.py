@@ -20,6 +20,7 @@ from tincans.errors import ClosedError, DisconnectedError, ProtocolError, Tincan
 from tincans.pump.calling import BURST, Reading, as_promised, future_class, result_of, timed_out
 from tincans.pump.execution import ANSWER_TIMEOUT, SLOW, SLOW_CALLS, UNCANCELLABLE, Executor, calling_now, request_of
 from tincans.pump.quick import Quick
+from tincans.pump.receiving import SHARE, STAY
 from tincans.pump.sending import CORK_BYTES, CORK_MESSAGES, CORK_SECONDS
 from tincans.pump.waiter import Waiter
 
@@ -192,12 +193,20 @@ def serve(link: Link, quick: Quick, executor: Executor, linger: float) -> list[B
     whole, ready, corked = link.sends_whole, quick.ready, link._corked
     pending = link.connection.pending if ready is None else ready.__len__
     short = min(CORK_BYTES, link.connection.max_message)
+    queue = link.reactor.reads
+    patient, count = linger, 0
     while True:
+        if queue and linger < STAY:  # others have something to read as well
+            patient, count = 0.0, count + 1
+            if count > SHARE:
+                return []
+        else:
+            patient = linger
         if not whole:  # several answers leave in one go; see `Receiving._next_request`
             link.more_here = False
             if corked and not pending():
                 link.uncork()
-        data: Any = ready.popleft() if ready and link.dead is None else receive(linger)
+        data: Any = ready.popleft() if ready and link.dead is None else receive(patient)
         found: Any = read(data) if type(data) is bytes else None
         if found is None or len(found) != 4:
             return quick.parts_of(data) or []

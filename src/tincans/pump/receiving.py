@@ -33,6 +33,9 @@ from tincans.pump.waiter import Waiting
 LINGER = 0.1
 """Seconds that a worker stays with a connection after a message, so that a busy one is read without epoll."""
 
+SHARE = 200
+"""Requests that a worker runs on one link while others queue."""
+
 STAY = 3600.0
 """Seconds that a reader stays with a connection that has no descriptor to wait for."""
 
@@ -225,7 +228,7 @@ class Receiving(Sending):
         if self.background and self.dead is None:
             self.reactor.attend(self)
             if more:
-                self.reactor.submit(self.ready)
+                self.reactor.read(self)
 
     def _has_whole_message(self) -> bool:
         """With the reading role: whether a message has come along that nobody would be woken for."""
@@ -281,8 +284,10 @@ class Receiving(Sending):
         if not self.reading.acquire(False):
             return  # somebody reads, who sees to the rest when he leaves
         if self._fd is None:
+            self.reactor.step_out()
             self._read_on(STAY)
-        elif self._accepting and (pool := reactor()).take_seat():
+        elif self._accepting and not self.reactor.reads and (pool := reactor()).take_seat():
+            self.reactor.step_out()
             try:
                 self._read_on(LINGER)
             finally:
@@ -292,9 +297,10 @@ class Receiving(Sending):
 
     def _read_on(self, linger: float) -> None:
         """With the reading role: receive and handle until nothing comes for `linger` seconds, or another one reads."""
+        count = 0
         while True:
             try:
-                request = self._next_request(linger)
+                request = None if (count := count + 1) > SHARE and self.reactor.reads else self._next_request(linger)
             except TincansError as error:
                 self.lost(error)
                 self.pass_on()
@@ -327,7 +333,7 @@ class Receiving(Sending):
                 self.uncork()
             parts: list[Buffer] | None
             if self.quick is None or not self.direct:
-                parts = connection.receive(timeout=linger)
+                parts = connection.receive(timeout=0.0 if linger == LINGER and self.reactor.reads else linger)
             elif (parts := self._serve_plain(linger)) is None:
                 return ELSEWHERE
             if not parts:
@@ -365,6 +371,7 @@ class Receiving(Sending):
 
     def _arm(self) -> bool:
         """With the reading role, which is given back: let the kernel say when there is more. False: there is."""
+        self.put_out_more_here()
         there = False
         try:
             with self._dying:  # who ends the link waits: a closed descriptor's number may be another connection's
@@ -383,7 +390,7 @@ class Receiving(Sending):
             self.reactor.attend(self)
         elif there:
             self.reactor.attend(self)
-            self.reactor.submit(self.ready)
+            self.reactor.read(self)
         return not there
 
     def _prepare_wait(self) -> bool:
@@ -403,5 +410,6 @@ class Receiving(Sending):
         """Called before a handler known to be slow: let the background read on at once."""
         if self._corked:
             self.uncork()
+        self.reactor.step_out()
         if self.dead is None:
             self._rearm()
