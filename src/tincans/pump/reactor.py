@@ -39,6 +39,9 @@ MAX_LINGERING = 4
 READERS = 1 if getattr(sys, "_is_gil_enabled", lambda: True)() else MAX_WORKERS
 """Workers that read at the same time, as long as they get on."""
 
+GIVE_WAY = 20e-6
+"""Seconds that who reads leaves the GIL to workers that stay with a connection: in a crowd they never get it else."""
+
 IDLE_SECONDS = 10.0
 LONGEST_WAIT = 3600.0
 """Seconds in the kernel at a time: epoll refuses to wait for more than 24 days."""
@@ -258,7 +261,8 @@ class Reactor:
         while (job := self._next_job()) is not None:
             try:
                 job()
-                self._leave()
+                if self._leave() and self.reads and len(self._seats) < MAX_LINGERING:
+                    time.sleep(GIVE_WAY)
             except Exception:  # a worker must outlive any one job
                 log.exception("A background job of tincans failed; please report this.")
                 self._leave()
