@@ -39,9 +39,6 @@ MAX_LINGERING = 4
 READERS = 1 if getattr(sys, "_is_gil_enabled", lambda: True)() else MAX_WORKERS
 """Workers that read at the same time, as long as they get on."""
 
-GIVE_WAY = 20e-6
-"""Seconds that who reads leaves the GIL to workers that stay with a connection: in a crowd they never get it else."""
-
 IDLE_SECONDS = 10.0
 LONGEST_WAIT = 3600.0
 """Seconds in the kernel at a time: epoll refuses to wait for more than 24 days."""
@@ -114,7 +111,9 @@ class Reactor:
         """Links that have something to read, in the order in which they get a worker."""
         self._readers, self._most_readers = 0, READERS
         self._begun, self._begun_before, self._looked_at = 0, 0, 0.0
+        self._round = 0
         self._mine = threading.local()
+        """`round`: the one in which this thread reads; None when it does not."""
         self._timers: list[tuple[float, int, Timer]] = []
         self._order = itertools.count()
         self.attended: dict[Attended, None] = {}
@@ -138,7 +137,10 @@ class Reactor:
         """Have a worker read `link`, when it is its turn."""
         with self._changed:
             self.reads[link] = None
-            self._get_help()
+            if self._has_work():
+                self._get_help()
+            else:
+                self._expect_by(time.monotonic() + TICK)
 
     def step_out(self) -> None:
         """Called by a worker that may be busy for long, or stays with its link: another one may read."""
@@ -203,7 +205,7 @@ class Reactor:
             del self.reads[link]
             self._readers += 1
             self._begun += 1
-            self._mine.reads = True
+            self._mine.round = self._round
             return link.ready
         return None
 
@@ -253,7 +255,8 @@ class Reactor:
         if not self.reads or self._begun != self._begun_before:
             self._begun_before, self._looked_at, self._most_readers = self._begun, now, READERS
         elif now - self._looked_at >= TICK:
-            self._most_readers = self._readers + len(self.reads)
+            self._round += 1  # those that read now no longer count
+            self._readers, self._most_readers = 0, max(READERS, len(self.reads))
 
     # -- the threads -------------------------------------------------------------------------------------
 
@@ -261,8 +264,7 @@ class Reactor:
         while (job := self._next_job()) is not None:
             try:
                 job()
-                if self._leave() and self.reads and len(self._seats) < MAX_LINGERING:
-                    time.sleep(GIVE_WAY)
+                self._leave()
             except Exception:  # a worker must outlive any one job
                 log.exception("A background job of tincans failed; please report this.")
                 self._leave()
@@ -270,11 +272,11 @@ class Reactor:
 
     def _leave(self) -> bool:
         """Whether this thread was one of those that read; no longer."""
-        if not getattr(self._mine, "reads", False):
+        mine, self._mine.round = getattr(self._mine, "round", None), None
+        if mine is None:
             return False
-        self._mine.reads = False
         with self._changed:
-            self._readers -= 1
+            self._readers -= mine == self._round
         return True
 
     def _next_job(self) -> Job | None:
