@@ -21,7 +21,7 @@ from tincans.pump.calling import BURST, Reading, as_promised, future_class, resu
 from tincans.pump.execution import ANSWER_TIMEOUT, SLOW, SLOW_CALLS, UNCANCELLABLE, Executor, calling_now, request_of
 from tincans.pump.quick import Quick
 from tincans.pump.receiving import SHARE, STAY
-from tincans.pump.sending import CORK_BYTES, CORK_MESSAGES, CORK_SECONDS
+from tincans.pump.sending import CORK_MESSAGES, CORK_SECONDS
 from tincans.pump.waiter import Waiter
 
 if TYPE_CHECKING:
@@ -87,7 +87,13 @@ def starter_of(channel: Channel, name: str, timeout: float | None) -> Callable[.
         elif link.sends_whole or not burst or len(calls) <= BURST:
             sent = not link._corked and _sent(link, quick, data, id)
         else:  # several leave in one go
-            sent = link.dead is None and link.cork(data)
+            sent = link.dead is None and len(data) < link.short
+            if sent:
+                link._corked.append([data])
+                if len(link._corked) >= CORK_MESSAGES:
+                    link.uncork()
+                elif link not in link.reactor.attended:
+                    link.reactor.attend(link)
         if not sent:
             calls.pop(id, None)
             return channel.start(name, args, kwargs, timeout=timeout)
@@ -192,7 +198,6 @@ def serve(link: Link, quick: Quick, executor: Executor, linger: float) -> list[B
     parity, attended = link.session.other_parity, link.reactor.attended
     whole, ready, corked = link.sends_whole, quick.ready, link._corked
     pending = link.connection.pending if ready is None else ready.__len__
-    short = min(CORK_BYTES, link.connection.max_message)
     queue = link.reactor.reads
     patient, count = linger, 0
     while True:
@@ -241,7 +246,7 @@ def serve(link: Link, quick: Quick, executor: Executor, linger: float) -> list[B
                 executor.answer(link, request_of(found), result)
             elif running.pop(id, None) is None:
                 pass  # the caller has given up
-            elif link.more_here and len(answer) < short:
+            elif link.more_here and len(answer) < link.short:
                 corked.append([answer])
                 if not link.more_here or len(corked) >= CORK_MESSAGES:
                     link.uncork()

@@ -46,6 +46,8 @@ class Sending:
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
         self._send_many = getattr(connection, "send_many", None)
+        self.short = min(CORK_BYTES, connection.max_message + 1)
+        """A message of one part that is shorter may be corked."""
         self.sends_whole: bool = getattr(connection, "sends_whole", False)
         self.sending = threading.Lock()
         self._outbox: deque[list[Buffer]] = deque()
@@ -195,16 +197,6 @@ class Sending:
         if self.turns is not None or self.dead is not None or not self._may_be_corked(parts):
             self.send_parts(parts, timeout=timeout)
             return
-        self._cork(parts)
-
-    def cork(self, data: bytes) -> bool:
-        """The same for a message of one part; False when it is too long for that."""
-        if len(data) >= CORK_BYTES or len(data) > self.connection.max_message:
-            return False
-        self._cork([data])
-        return True
-
-    def _cork(self, parts: list[Buffer]) -> None:
         self._corked.append(parts)
         if len(self._corked) >= CORK_MESSAGES:
             self.uncork()
@@ -213,7 +205,7 @@ class Sending:
 
     def _may_be_corked(self, parts: list[Buffer]) -> bool:
         """Only what is short, and certainly no trouble to send: nobody is there any more to hear of it."""
-        return len(parts) == 1 and len(parts[0]) < CORK_BYTES and len(parts[0]) <= self.connection.max_message
+        return len(parts) == 1 and len(parts[0]) < self.short
 
     def say_dropped(self) -> None:
         """Tell the other side which of its functions are no longer held."""
