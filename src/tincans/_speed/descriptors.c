@@ -162,7 +162,7 @@ static PyObject *receive_ready(PyObject *module, PyObject *const *args, Py_ssize
 /* Looks while that pays, then sleeps in the kernel, which ends the wait (SO_RCVTIMEO). -1: errno. */
 static ssize_t look_and_sleep(int socket, char *to, size_t room, struct patience *patience) {
     int64_t start = patience_clock();
-    if (patience_begin(patience)) {
+    if (patience_is_high(patience) && patience_begin(patience)) {
         int64_t until = patience_until(patience, start, LINK_FOREVER);
         ssize_t size;
         do {
@@ -193,8 +193,11 @@ static PyObject *receive_waiting(PyObject *module, PyObject *const *args, Py_ssi
     struct patience *patience = &((struct patience_object *)args[1])->patience;
     char bytes[SMALL_READ];
     for (;;) {
-        ssize_t size = recv(socket, bytes, sizeof bytes, MSG_DONTWAIT); /* what is there needs no release of the GIL */
-        if (size < 0 && errno == EAGAIN) {
+        ssize_t size = -1;
+        bool look = patience_is_high(patience); /* what is there already needs no release of the GIL */
+        if (look)
+            size = recv(socket, bytes, sizeof bytes, MSG_DONTWAIT);
+        if (!look || (size < 0 && errno == EAGAIN)) {
             Py_BEGIN_ALLOW_THREADS
             size = look_and_sleep(socket, bytes, sizeof bytes, patience);
             Py_END_ALLOW_THREADS

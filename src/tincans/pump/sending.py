@@ -205,7 +205,7 @@ class Sending:
 
     def _may_be_corked(self, parts: list[Buffer]) -> bool:
         """Only what is short, and certainly no trouble to send: nobody is there any more to hear of it."""
-        return len(parts) == 1 and len(parts[0]) < self.short
+        return len(parts) == 1 and len(parts[0]) < self.short and len(parts[0]) <= self.connection.max_message
 
     def say_dropped(self) -> None:
         """Tell the other side which of its functions are no longer held."""
