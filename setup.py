@@ -15,7 +15,7 @@ from setuptools import Extension, setup
 
 CORE = Path("src/tincans/_speed")
 
-PLAIN = CORE / "plain.c"
+PLAIN = [CORE / "plain.c", CORE / "frames.c"]
 
 
 def part(name: str, sources: list[Path]) -> Extension:
@@ -29,7 +29,7 @@ def part(name: str, sources: list[Path]) -> Extension:
     )
 
 
-modules = [part("_ring", [path for path in CORE.glob("*.c") if path != PLAIN]), part("_plain", [PLAIN])]
+modules = [part("_ring", [path for path in CORE.glob("*.c") if path not in PLAIN]), part("_plain", PLAIN)]
 wanted = sys.platform == "linux" and os.environ.get("TINCANS_PURE", "") in ("", "0")
 
 setup(ext_modules=modules if wanted else [])

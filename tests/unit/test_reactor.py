@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
+from tincans.pump import reactor as reactor_module
 from tincans.pump.reactor import MAX_LINGERING, Reactor
 
 SOON = 2.0
@@ -92,3 +93,81 @@ def test_few_workers_stay_with_a_connection_at_the_same_time(reactor: Reactor) -
     assert taken.count(True) == MAX_LINGERING
     reactor.leave_seat()
     assert reactor.take_seat()
+
+
+class Read(Watched):
+    """One that says when it is read, and reads until it is told to end."""
+
+    def __init__(self, order: list[Read]) -> None:
+        super().__init__()
+        self.end = threading.Event()
+        self.step_out: Callable[[], None] = lambda: None
+        self._order = order
+
+    def ready(self) -> None:
+        self._order.append(self)
+        self.step_out()
+        self.came.set()
+        self.end.wait(SOON)
+
+    def rest(self) -> bool:
+        return False
+
+
+def reads(reactor: Reactor, count: int) -> tuple[list[Read], list[Read]]:
+    """So many links with something to read, and where each says that it is read."""
+    order: list[Read] = []
+    links = [Read(order) for _ in range(count)]
+    for link in links:
+        reactor.read(link)
+    return links, order
+
+
+def test_links_are_read_in_the_order_in_which_they_queued_each_once(reactor: Reactor) -> None:
+    links, order = reads(reactor, 3)
+    for link in links:
+        reactor.read(link)
+        link.end.set()
+    assert all(link.came.wait(SOON) for link in links)
+    assert order[:3] == links
+
+
+def test_who_is_busy_for_long_holds_up_the_others_for_a_moment_only(reactor: Reactor) -> None:
+    links, _ = reads(reactor, 5)
+    assert all(link.came.wait(SOON / 2) for link in links), "none of them has ended"
+    later = Read([])
+    reactor.read(later)
+    assert later.came.wait(SOON / 2)
+    for link in (*links, later):
+        link.end.set()
+
+
+def test_who_steps_out_holds_up_nobody(reactor: Reactor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reactor_module, "TICK", 3600.0)
+    links, _ = reads(reactor, 1)
+    assert links[0].came.wait(SOON)
+    waits, outs = Read([]), Read([])
+    outs.step_out = reactor.step_out
+    reactor.read(waits)
+    assert not waits.came.wait(0.05), "one reads at a time"
+    links[0].end.set()
+    assert waits.came.wait(SOON)
+    reactor.read(outs)
+    waits.end.set()
+    assert outs.came.wait(SOON)
+    last = Read([])
+    reactor.read(last)
+    assert last.came.wait(SOON), "although the one before has not ended"
+    outs.end.set()
+    last.end.set()
+
+
+def test_a_link_that_has_ended_is_read_no_more(reactor: Reactor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reactor_module, "TICK", 3600.0)
+    links, order = reads(reactor, 2)
+    assert links[0].came.wait(SOON)
+    reactor.forget(None, links[1])
+    links[0].end.set()
+    ran = threading.Event()
+    reactor.submit(ran.set)
+    assert ran.wait(SOON) and order == links[:1]

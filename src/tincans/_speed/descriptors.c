@@ -159,6 +159,60 @@ static PyObject *receive_ready(PyObject *module, PyObject *const *args, Py_ssize
     return ready_bytes(module, args, count, true);
 }
 
+/* Looks while that pays, then sleeps in the kernel, which ends the wait (SO_RCVTIMEO). -1: errno. */
+static ssize_t look_and_sleep(int socket, char *to, size_t room, struct patience *patience) {
+    int64_t start = patience_clock();
+    if (patience_is_high(patience) && patience_begin(patience)) {
+        int64_t until = patience_until(patience, start, LINK_FOREVER);
+        ssize_t size;
+        do {
+            size = recv(socket, to, room, MSG_DONTWAIT);
+        } while (size < 0 && errno == EAGAIN && patience_clock() < until);
+        patience_end();
+        if (size >= 0 || errno != EAGAIN) {
+            patience_paid(patience);
+            return size;
+        }
+        patience_failed(patience);
+    }
+    ssize_t size = recv(socket, to, room, 0);
+    if (size > 0)
+        patience_slept(patience, start);
+    return size;
+}
+
+static PyObject *receive_waiting(PyObject *module, PyObject *const *args, Py_ssize_t count) {
+    struct module_state *state = PyModule_GetState(module);
+    if (count != 2 || Py_TYPE(args[1]) != state->patience_type) {
+        PyErr_SetString(PyExc_TypeError, "receive_waiting takes a socket's descriptor and a Patience");
+        return NULL;
+    }
+    int socket = PyObject_AsFileDescriptor(args[0]);
+    if (socket < 0)
+        return NULL;
+    struct patience *patience = &((struct patience_object *)args[1])->patience;
+    char bytes[SMALL_READ];
+    for (;;) {
+        ssize_t size = -1;
+        bool look = patience_is_high(patience); /* what is there already needs no release of the GIL */
+        if (look)
+            size = recv(socket, bytes, sizeof bytes, MSG_DONTWAIT);
+        if (!look || (size < 0 && errno == EAGAIN)) {
+            Py_BEGIN_ALLOW_THREADS
+            size = look_and_sleep(socket, bytes, sizeof bytes, patience);
+            Py_END_ALLOW_THREADS
+        }
+        if (size >= 0)
+            return PyBytes_FromStringAndSize(bytes, size);
+        if (errno == EAGAIN)
+            Py_RETURN_NONE;
+        if (errno != EINTR)
+            return PyErr_SetFromErrno(PyExc_OSError);
+        if (PyErr_CheckSignals() < 0)
+            return NULL;
+    }
+}
+
 static PyObject *wait_readable(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t count) {
     struct limit limit;
     if (count != 3) {
@@ -188,6 +242,9 @@ static PyObject *wait_readable(PyObject *Py_UNUSED(module), PyObject *const *arg
 PyMethodDef descriptor_functions[] = {
     {"receive_ready", (PyCFunction)(void (*)(void))receive_ready, METH_FASTCALL,
      "The same for a socket, which may be a blocking one."},
+    {"receive_waiting", (PyCFunction)(void (*)(void))receive_waiting, METH_FASTCALL,
+     "receive_waiting(descriptor, patience): up to 16 KiB of a blocking socket, b'' at the end; None when nothing came "
+     "within its SO_RCVTIMEO."},
     {"read_ready", (PyCFunction)(void (*)(void))read_ready, METH_FASTCALL,
      "read_ready(descriptor, size, patience, timeout): bytes, b'' at the end, None when nothing came in time."},
     {"wait_readable", (PyCFunction)(void (*)(void))wait_readable, METH_FASTCALL,

@@ -130,18 +130,23 @@ static bool has_space(const struct link *link, uint64_t wanted) {
 
 /* Spins until there is news (`wanted` 0) or so many free bytes; true when it came. */
 static bool spin(struct link *link, struct patience *patience, uint64_t wanted, int64_t start, int64_t deadline) {
+    if (!patience_begin(patience))
+        return false;
     int64_t until = patience_until(patience, start, deadline);
-    while (patience_clock() < until && !atomic_load_explicit(&link->closed, memory_order_relaxed)) {
-        for (int i = 0; i < ROUNDS_PER_CLOCK; i++) {
-            if (wanted == 0 ? ring_has_news(&link->reader) : has_space(link, wanted)) {
-                patience_paid(patience);
-                return true;
-            }
-            patience_pause();
+    bool came = false;
+    while (!came && patience_clock() < until && !atomic_load_explicit(&link->closed, memory_order_relaxed)) {
+        for (int i = 0; i < ROUNDS_PER_CLOCK && !came; i++) {
+            came = wanted == 0 ? ring_has_news(&link->reader) : has_space(link, wanted);
+            if (!came)
+                patience_pause();
         }
     }
-    patience_failed(patience);
-    return false;
+    patience_end();
+    if (came)
+        patience_paid(patience);
+    else
+        patience_failed(patience);
+    return came;
 }
 
 /* Milliseconds for epoll, rounded up so that a wait is never shorter than asked. */

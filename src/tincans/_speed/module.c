@@ -11,7 +11,10 @@
 
 static _Atomic unsigned process_number;
 
-static void count_process(void) { atomic_fetch_add(&process_number, 1); }
+static void count_process(void) {
+    atomic_fetch_add(&process_number, 1);
+    patience_after_fork();
+}
 static void watch_forks(void) { pthread_atfork(NULL, NULL, count_process); }
 
 unsigned module_process(void) { return atomic_load_explicit(&process_number, memory_order_relaxed); }

@@ -24,17 +24,36 @@ int64_t patience_clock(void) {
     return (int64_t)time.tv_sec * 1000000000 + time.tv_nsec;
 }
 
-static bool has_one_cpu(void) {
+static atomic_int spinning;
+static atomic_int most_spinning = 1;
+
+static int count_cpus(void) {
     cpu_set_t allowed;
-    /* Fails on machines with more than 1024 CPUs, which have more than one. */
-    return sched_getaffinity(0, sizeof allowed, &allowed) == 0 && CPU_COUNT(&allowed) == 1;
+    /* Fails on machines with more CPUs than it can say. */
+    return sched_getaffinity(0, sizeof allowed, &allowed) == 0 ? CPU_COUNT(&allowed) : CPU_SETSIZE;
 }
 
 void patience_set(struct patience *patience, int64_t most) {
-    patience->most = patience->now = has_one_cpu() ? 0 : most;
+    int cpus = count_cpus();
+    atomic_store_explicit(&most_spinning, cpus < 4 ? 1 : cpus / 2, memory_order_relaxed);
+    patience->most = patience->now = cpus == 1 ? 0 : most;
     patience->short_sleeps = 0;
     patience->trial = SLEEPS_BEFORE_TRIAL;
 }
+
+bool patience_begin(struct patience *patience) {
+    if (patience->now == 0)
+        return false;
+    if (atomic_fetch_add_explicit(&spinning, 1, memory_order_relaxed) <
+        atomic_load_explicit(&most_spinning, memory_order_relaxed))
+        return true;
+    patience_end();
+    return false;
+}
+
+void patience_end(void) { atomic_fetch_sub_explicit(&spinning, 1, memory_order_relaxed); }
+
+void patience_after_fork(void) { atomic_store_explicit(&spinning, 0, memory_order_relaxed); }
 
 bool patience_is_high(struct patience *patience) { return patience->now > patience->most / LEAST_SHARE; }
 

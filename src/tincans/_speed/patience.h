@@ -25,6 +25,12 @@ int64_t patience_clock(void);
 void patience_set(struct patience *patience, int64_t most);
 /* Whether spinning paid lately. */
 bool patience_is_high(struct patience *patience);
+/* Whether this thread may spin now: one that spins for each two CPUs of this program are enough, for more would take
+ * the CPU from those that they wait for. After true: `patience_end` when it has spun. */
+bool patience_begin(struct patience *patience);
+void patience_end(void);
+/* In a forked child: the threads that were spinning did not come along. */
+void patience_after_fork(void);
 /* When to stop spinning that began at `start`. */
 int64_t patience_until(struct patience *patience, int64_t start, int64_t deadline);
 void patience_paid(struct patience *patience);

@@ -10,6 +10,8 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
+#include "frames.h"
+
 #include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
@@ -417,6 +419,9 @@ static PyMethodDef functions[] = {
     {"publication", (PyCFunction)(void (*)(void))write_publication, METH_FASTCALL, publication_doc},
     {"read", read_message, METH_O, read_doc},
     {"fits", (PyCFunction)(void (*)(void))fits, METH_FASTCALL, fits_doc},
+    {"split", (PyCFunction)(void (*)(void))split_frames, METH_FASTCALL,
+     "split(data, at, most): the messages of the small frames in `data` from `at` on, and where the rest begins."},
+    {"join", join_frames, METH_O, "join(messages): a tuple of small messages as frames, one after the other."},
     {NULL, NULL, 0, NULL},
 };
 

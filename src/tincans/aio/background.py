@@ -12,7 +12,7 @@ import asyncio
 import time
 from asyncio import _get_running_loop as running_loop
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from functools import partial
 from typing import Any, TypeVar
 
@@ -70,6 +70,17 @@ class LoopBackground:
         timer = LoopTimer(when, job, self.loop)
         on_loop(self.loop, timer.arm)
         return timer
+
+    @property
+    def reads(self) -> Mapping[Attended, None]:
+        """Nobody queues: the loop takes its turns."""
+        return self.attended
+
+    def read(self, link: Attended) -> None:
+        self.loop.call_soon(link.ready)
+
+    def step_out(self) -> None:
+        """The loop reads on in any case."""
 
     def attend(self, link: Attended) -> None:
         link.rest()

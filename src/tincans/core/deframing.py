@@ -10,7 +10,8 @@ Rules of this file
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from msgspec import Struct
@@ -47,7 +48,8 @@ class FrameReader:
 
     Where descriptors can travel the owner sets `passing`, asks `limit` how much it may receive next, and when
     that is 0 receives the byte with `wanted()`'s descriptors and hands their memory to `give`. `idle` says that nothing
-    has been taken in that is not handed out yet.
+    has been taken in that is neither handed out yet nor in `ready`: the messages of one part that came along with the
+    last one. These go first; the owner may take them himself. They are found by `split` (C), where the owner sets it.
     """
 
     __slots__ = (
@@ -66,11 +68,15 @@ class FrameReader:
         "idle",
         "max_message",
         "passing",
+        "ready",
+        "split",
     )
 
     def __init__(self, max_message: int) -> None:
         self.max_message = max_message
         self.passing = False
+        self.ready: deque[bytes] = deque()
+        self.split: Callable[[bytes, int, int], tuple[list[bytes], int]] | None = None
         self._data = b""
         self._at = 0
         self._view: memoryview | None = None
@@ -104,10 +110,18 @@ class FrameReader:
         return self.next()
 
     def next(self) -> list[Buffer] | None:
+        if self.ready:
+            return [self.ready.popleft()]
         if self.idle:
             return None
         data, at = self._data, self._at
         if len(data) - at >= 8 and not self._head:
+            if self.split is not None:
+                messages, self._at = self.split(data, at, self.max_message)
+                if messages:
+                    self.idle = self._at == len(data)
+                    self.ready.extend(messages[1:])
+                    return [messages[0]]
             start, size = _PLAIN_HEADER(data, at)
             end = at + 8 + size
             if end <= len(data) and start == MAGIC_AND_VERSION and size <= self.max_message:

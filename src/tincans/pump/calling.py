@@ -36,7 +36,7 @@ class Reading(Struct, frozen=True):
 
 
 PLAIN = Reading()
-BURST = 3
+BURST = 1
 """With more calls out than this, a further started one may wait a moment to leave together with the next."""
 
 CROSSING = 1.0

@@ -35,6 +35,7 @@ class CallFuture(concurrent.futures.Future):  # type: ignore[type-arg]  # generi
     error: BaseException | None = None
     lock: threading.Lock | None = None
     _value: Any = None
+    _full = _published = False
 
     nudge: Any = Waiter.nudge
     prepare_to_sleep: Any = Waiter.prepare_to_sleep
@@ -52,10 +53,13 @@ class CallFuture(concurrent.futures.Future):  # type: ignore[type-arg]  # generi
         if name not in _FULL_STATE:
             raise AttributeError(name)
         with _futures_lock:
-            if "_condition" not in self.__dict__:
+            if not self._full:
+                self._full = True  # before the look at `settled`: `_settle` does these in the other order
                 super().__init__()
-                if self.settled:
+                if self.settled and not self._published:
+                    self._published = True
                     self._publish()
+        self._link.uncork()
         self._link.attend()
         return self.__dict__[name]
 
@@ -86,7 +90,9 @@ class CallFuture(concurrent.futures.Future):  # type: ignore[type-arg]  # generi
             self.deliver(PlainReply(value))
             return
         self._value = value
-        self._settle(None)
+        self.settled = True
+        if self._full or self.lock is not None:
+            self._tell()
 
     def fail(self, error: BaseException) -> None:
         """It never will."""
@@ -94,11 +100,17 @@ class CallFuture(concurrent.futures.Future):  # type: ignore[type-arg]  # generi
 
     def _settle(self, error: BaseException | None) -> None:
         self.error = error
-        with _futures_lock:
-            self.settled = True
-            full = "_condition" in self.__dict__
-        if full and not super().done():
-            self._publish()
+        self.settled = True
+        if self._full or self.lock is not None:
+            self._tell()
+
+    def _tell(self) -> None:
+        """Whoever waits for it, in our way or in the standard one."""
+        if self._full:
+            with _futures_lock:
+                first, self._published = not self._published, True
+            if first:
+                self._publish()
         if self.lock is not None:
             self.nudge()
 

@@ -41,6 +41,7 @@ from tincans.pump.quick import quick_of
 from tincans.pump.reactor import Background
 from tincans.pump.receiving import Receiving
 from tincans.pump.references import LinkReferences
+from tincans.pump.sending import CORK_BYTES
 from tincans.pump.turns import Turns
 
 ANSWERS = frozenset({Reply, Failure, Item, End})
@@ -116,6 +117,7 @@ class Link(Receiving):
         """Which quick ways the connection has; again after the greeting, for some find out with the first message."""
         self.quick = quick_of(self)
         self.sends_whole = getattr(self.connection, "sends_whole", False)
+        self.short = min(CORK_BYTES, self.connection.max_message + 1)
 
     def _serve_plain(self, linger: float) -> list[Buffer] | None:
         return self.owner.serve_plain(self, linger)

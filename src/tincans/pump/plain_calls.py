@@ -17,9 +17,11 @@ from typing import TYPE_CHECKING, Any, Final
 from tincans.contracts import Buffer
 from tincans.core.messages import Cancel
 from tincans.errors import ClosedError, DisconnectedError, ProtocolError, TincansError
-from tincans.pump.calling import Reading, as_promised, future_class, result_of, timed_out
+from tincans.pump.calling import BURST, Reading, as_promised, future_class, result_of, timed_out
 from tincans.pump.execution import ANSWER_TIMEOUT, SLOW, SLOW_CALLS, UNCANCELLABLE, Executor, calling_now, request_of
 from tincans.pump.quick import Quick
+from tincans.pump.receiving import SHARE, STAY
+from tincans.pump.sending import CORK_MESSAGES, CORK_SECONDS
 from tincans.pump.waiter import Waiter
 
 if TYPE_CHECKING:
@@ -69,18 +71,31 @@ def starter_of(channel: Channel, name: str, timeout: float | None) -> Callable[.
         link, now = channel.latest, monotonic()
         if link is None or link.dead is not None or link.leaving or now - channel.used > PROBE_AFTER:
             return channel.start(name, args, kwargs, timeout=timeout)
-        channel.used = now
+        burst, channel.used = now - channel.used < CORK_SECONDS, now
         quick = link.quick
-        if quick is None or kwargs or seconds < 0 or not link.sends_whole or not link.background:
+        if quick is None or kwargs or seconds < 0 or not link.background:
             return channel.start(name, args, kwargs, timeout=timeout)
         if make is None:
             make = future_class()
         id = link.session.new_id()
         data = quick.request(id, name, args, seconds)
         future = make(link, id, name, now + seconds, seconds, channel.reading)
-        link.session.calls[id] = future
-        if data is None or link._outbox or link._corked or quick.string.owes_word or not _sent(link, quick, data, id):
-            link.session.calls.pop(id, None)
+        calls = link.session.calls
+        calls[id] = future
+        if data is None or link._outbox or quick.string.owes_word:
+            sent = False
+        elif link.sends_whole or not burst or len(calls) <= BURST:
+            sent = not link._corked and _sent(link, quick, data, id)
+        else:  # several leave in one go
+            sent = link.dead is None and len(data) < link.short
+            if sent:
+                link._corked.append([data])
+                if len(link._corked) >= CORK_MESSAGES:
+                    link.uncork()
+                elif link not in link.reactor.attended:
+                    link.reactor.attend(link)
+        if not sent:
+            calls.pop(id, None)
             return channel.start(name, args, kwargs, timeout=timeout)
         if future.deadline < link.deadlines.due:
             link.deadlines.expect(future.deadline)
@@ -181,13 +196,22 @@ def serve(link: Link, quick: Quick, executor: Executor, linger: float) -> list[B
     receive, read, fits, reply, send = quick.receive, quick.read, quick.fits, quick.reply, quick.send
     reading, running, find = link.reading, link.session.running, executor.dispatcher.exposed.get
     parity, attended = link.session.other_parity, link.reactor.attended
-    whole, pending = link.sends_whole, link.connection.pending
+    whole, ready, corked = link.sends_whole, quick.ready, link._corked
+    pending = link.connection.pending if ready is None else ready.__len__
+    queue = link.reactor.reads
+    patient, count = linger, 0
     while True:
+        if queue and linger < STAY:  # others have something to read as well
+            patient, count = 0.0, count + 1
+            if count > SHARE:
+                return []
+        else:
+            patient = linger
         if not whole:  # several answers leave in one go; see `Receiving._next_request`
             link.more_here = False
-            if link._corked and not pending():
+            if corked and not pending():
                 link.uncork()
-        data: Any = receive(linger)
+        data: Any = ready.popleft() if ready and link.dead is None else receive(patient)
         found: Any = read(data) if type(data) is bytes else None
         if found is None or len(found) != 4:
             return quick.parts_of(data) or []
@@ -204,7 +228,7 @@ def serve(link: Link, quick: Quick, executor: Executor, linger: float) -> list[B
             return [data]
         link.heard += 1
         if not whole:
-            link.more_here = pending()
+            link.more_here = bool(pending())
         running[id] = UNCANCELLABLE
         reading.release()
         if link._parked:
@@ -222,7 +246,11 @@ def serve(link: Link, quick: Quick, executor: Executor, linger: float) -> list[B
                 executor.answer(link, request_of(found), result)
             elif running.pop(id, None) is None:
                 pass  # the caller has given up
-            elif link.more_here or link._outbox or link._corked or string.owes_word or not send(answer):
+            elif link.more_here and len(answer) < link.short:
+                corked.append([answer])
+                if not link.more_here or len(corked) >= CORK_MESSAGES:
+                    link.uncork()
+            elif link.more_here or link._outbox or corked or string.owes_word or not send(answer):
                 link.reply_parts([answer], timeout=ANSWER_TIMEOUT)
         except Exception as error:
             executor.fail(link, request_of(found), error)

@@ -9,6 +9,7 @@ Rules of this file
 from __future__ import annotations
 
 import sys
+from collections import deque
 from collections.abc import Callable
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -24,24 +25,27 @@ if TYPE_CHECKING:
 class Quick:
     """What plain_calls.py needs of one link.
 
-    `exchange(data, timeout)` sends one part and receives the next message: its part, if it has one alone, else the
-    list of its parts; None when nothing came in time, False when nothing was sent. `receive(timeout)` is the second
-    half, `send(data)` the first. They are for a `string` that owes no message (toolkit/ring_connection.py), and what
-    they give as a list, or as an empty part, is made `whole` by the string.
+    `ready` holds what has come along with the last message, if the connection shows it: who has the reading role may
+    take it there. `exchange(data, timeout)` sends one part and receives the next message: its part, if it has one
+    alone, else the list of its parts; None when nothing came in time, False when nothing was sent. `receive(timeout)`
+    is the second half, `send(data)` the first. They are for a `string` that owes no message
+    (toolkit/ring_connection.py), and what they give as a list, or as an empty part, is made `whole` by the string.
     """
 
-    __slots__ = ("exchange", "fits", "publication", "read", "receive", "reply", "request", "send", "string")
+    __slots__ = ("exchange", "fits", "publication", "read", "ready", "receive", "reply", "request", "send", "string")
 
     def __init__(self, link: Link, plain: Any) -> None:
         self.request, self.reply, self.publication = plain.request, plain.reply, plain.publication
         self.read, self.fits = plain.read, plain.fits
+        self.ready: deque[bytes] | None = None
         self.string: Any = getattr(link.connection, "decided", None) or link.connection
         ring = getattr(self.string, "ring", None)
         self.send: Callable[[bytes], bool]
         self.receive: Callable[[float], Any]
         self.exchange: Callable[[bytes, float], Any]
         if ring is None:
-            self.send, self.receive, self.exchange = _ways(link)
+            self.ready = getattr(self.string, "ready", None)
+            self.send, self.receive, self.exchange = _ways(link, deque() if self.ready is None else self.ready)
             self.string = AloneString()
         else:
             self.send, self.receive, self.exchange = ring.send_at_once, ring.receive_one, ring.exchange
@@ -64,7 +68,7 @@ class AloneString:
         return parts
 
 
-def _ways(link: Link) -> tuple[Any, Any, Any]:
+def _ways(link: Link, ready: deque[bytes]) -> tuple[Any, Any, Any]:
     """`send`, `receive` and `exchange` over any connection."""
     connection, sending = link.connection, link.sending
     send_parts, receive_parts, flush = connection.send, connection.receive, connection.flush
@@ -83,6 +87,8 @@ def _ways(link: Link) -> tuple[Any, Any, Any]:
         return True
 
     def receive(timeout: float) -> Any:
+        if ready and link.dead is None:
+            return ready.popleft()
         parts = receive_parts(timeout=timeout)
         return parts[0] if parts is not None and len(parts) == 1 else parts
 

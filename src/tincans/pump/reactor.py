@@ -3,6 +3,9 @@
 Rules of this file
 - Leader and followers: one thread waits in the kernel; what it finds it runs itself, and another one leads.
   So a request that wakes the program is served without a thread switch.
+- Links with something to read queue, and one worker at a time reads (a program without a GIL: many): it gives each a
+  fair share (receiving.py) and goes on to the next. Many workers would only wait for the GIL, some of them for seconds.
+  Who knows that he will be busy steps out; when nothing was read for a TICK somebody is, and all others get a worker.
 - Invariant: a link that must be read in the background is either armed in the kernel or in `attended`, where
   the leader looks every TICK whether anybody reads it, and arms it when nobody does. An idle program ticks not.
 - All threads are daemons: the end of the program never waits for them.
@@ -15,6 +18,7 @@ import heapq
 import itertools
 import logging
 import os
+import sys
 import threading
 import time
 from collections import deque
@@ -34,6 +38,9 @@ MAX_WORKERS = 64
 
 MAX_LINGERING = 4
 """Workers that stay with a connection for a moment at the same time."""
+
+READERS = 1 if getattr(sys, "_is_gil_enabled", lambda: True)() else MAX_WORKERS
+"""Workers that read at the same time, as long as they get on."""
 
 IDLE_SECONDS = 10.0
 LONGEST_WAIT = 3600.0
@@ -63,6 +70,13 @@ class Background(Protocol):
         """Links that somebody looks after already."""
         ...
 
+    @property
+    def reads(self) -> Mapping[Attended, None]:
+        """Links that have something to read and queue for a worker."""
+        ...
+
+    def read(self, link: Attended) -> None: ...
+    def step_out(self) -> None: ...
     def submit(self, job: Job) -> None: ...
     def call_at(self, when: float, job: Job) -> Timer: ...
     def attend(self, link: Attended) -> None: ...
@@ -96,6 +110,13 @@ class Reactor:
         self._readiness: Readiness = SystemReadiness()
         self._changed = threading.Condition(threading.Lock())
         self._jobs: deque[Job] = deque()
+        self.reads: dict[Attended, None] = {}
+        """Links that have something to read, in the order in which they get a worker."""
+        self._readers, self._most_readers = 0, READERS
+        self._begun, self._begun_before, self._looked_at = 0, 0, 0.0
+        self._round = 0
+        self._mine = threading.local()
+        """`round`: the one in which this thread reads; None when it does not."""
         self._timers: list[tuple[float, int, Timer]] = []
         self._order = itertools.count()
         self.attended: dict[Attended, None] = {}
@@ -114,6 +135,22 @@ class Reactor:
         with self._changed:
             self._jobs.append(job)
             self._get_help()
+
+    def read(self, link: Attended) -> None:
+        """Have a worker read `link`, when it is its turn."""
+        with self._changed:
+            self.reads[link] = None
+            if self._has_work():
+                self._get_help()
+            else:
+                self._expect_by(time.monotonic() + TICK)
+
+    def step_out(self) -> None:
+        """Called by a worker that may be busy for long, or stays with its link: another one may read."""
+        if self._leave():
+            with self._changed:
+                if self.reads:
+                    self._get_help()
 
     def call_at(self, when: float, job: Job) -> Timer:
         """Run `job` at `when` (time.monotonic)."""
@@ -141,6 +178,8 @@ class Reactor:
     def forget(self, fd: int | None, link: Attended) -> None:
         """No more of this link; before its descriptor is closed."""
         self.attended.pop(link, None)
+        with self._changed:
+            self.reads.pop(link, None)
         if fd is not None:
             self._readiness.forget(fd)
 
@@ -158,8 +197,23 @@ class Reactor:
 
     # -- with the lock held ------------------------------------------------------------------------------
 
+    def _has_work(self) -> bool:
+        return bool(self._jobs) or bool(self.reads and self._readers < self._most_readers)
+
+    def _take_work(self) -> Job | None:
+        if self._jobs:
+            return self._jobs.popleft()
+        if self.reads and self._readers < self._most_readers:
+            link = next(iter(self.reads))
+            del self.reads[link]
+            self._readers += 1
+            self._begun += 1
+            self._mine.round = self._round
+            return link.ready
+        return None
+
     def _get_help(self) -> None:
-        if not self._jobs and self._leading:
+        if self._leading and not self._has_work():
             return
         if self._idle:
             self._changed.notify()
@@ -188,7 +242,7 @@ class Reactor:
         while len(self._timers) > FEW_TIMERS and self._timers[0][2].cancelled:
             heapq.heappop(self._timers)
         when = self._timers[0][0] if self._timers else None
-        if self.attended:
+        if self.attended or self.reads:
             when = now + TICK if when is None else min(when, now + TICK)
         self._wakes_at = when
         return None if when is None else max(0.0, min(when - now, LONGEST_WAIT))
@@ -199,27 +253,45 @@ class Reactor:
             if not timer.cancelled:
                 self._jobs.append(timer.job)
 
+    def _see_that_reading_goes_on(self, now: float) -> None:
+        """When links queue and nothing was begun for a TICK, whoever reads is busy: all that queue get a worker."""
+        if not self.reads or self._begun != self._begun_before:
+            self._begun_before, self._looked_at, self._most_readers = self._begun, now, READERS
+        elif now - self._looked_at >= TICK:
+            self._round += 1  # those that read now no longer count
+            self._readers, self._most_readers = 0, max(READERS, len(self.reads))
+
     # -- the threads -------------------------------------------------------------------------------------
 
     def _work(self) -> None:
         while (job := self._next_job()) is not None:
             try:
                 job()
+                self._leave()
             except Exception:  # a worker must outlive any one job
                 log.exception("A background job of tincans failed; please report this.")
+                self._leave()
             del job
+
+    def _leave(self) -> bool:
+        """Whether this thread was one of those that read; no longer."""
+        mine, self._mine.round = getattr(self._mine, "round", None), None
+        if mine is None:
+            return False
+        with self._changed:
+            self._readers -= mine == self._round
+        return True
 
     def _next_job(self) -> Job | None:
         with self._changed:
-            while not self._jobs and self._leading:
+            while not self._has_work() and self._leading:
                 self._idle += 1
                 notified = self._changed.wait(IDLE_SECONDS)
                 self._idle -= 1
-                if not notified and not self._jobs and self._leading and self._idle:
+                if not notified and not self._has_work() and self._leading and self._idle:
                     self._workers -= 1
                     return None
-            if self._jobs:
-                job = self._jobs.popleft()
+            if (job := self._take_work()) is not None:
                 self._get_help()
                 return job
             self._leading = True
@@ -234,11 +306,12 @@ class Reactor:
             with self._changed:
                 for link in found:
                     self.attended[link] = None
-                    self._jobs.append(link.ready)
-                self._due(time.monotonic())
-                if self._jobs:
+                    self.reads[link] = None
+                now = time.monotonic()
+                self._due(now)
+                self._see_that_reading_goes_on(now)
+                if (job := self._take_work()) is not None:
                     self._leading = False
-                    job = self._jobs.popleft()
                     self._get_help()
                     return job
 

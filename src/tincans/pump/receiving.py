@@ -33,6 +33,9 @@ from tincans.pump.waiter import Waiting
 LINGER = 0.1
 """Seconds that a worker stays with a connection after a message, so that a busy one is read without epoll."""
 
+SHARE = 200
+"""Requests that a worker runs on one link while others queue."""
+
 STAY = 3600.0
 """Seconds that a reader stays with a connection that has no descriptor to wait for."""
 
@@ -166,12 +169,8 @@ class Receiving(Sending):
                 if parts is None:
                     return
                 self.take_in(parts)
-                while (
-                    waiter.settled and self.connection.pending()
-                ):  # what has come along is handed on while we are at it
-                    if (parts := receive(timeout=0)) is None:
-                        break
-                    self.take_in(parts)
+                if waiter.settled:  # what has come along is handed on while we are at it
+                    self._hand_on_the_rest()
             except TincansError as error:
                 self.lost(error)
                 if not waiter.settled:
@@ -190,8 +189,24 @@ class Receiving(Sending):
                     self.take_in(quick.parts_of(data) or [])
                 elif (inlet := inlets.get(found[0])) is not None:
                     inlet.deliver(found)
+        if quick is not None and quick.ready and self.greeted:
+            self._hand_on_answers(quick)
         while self.connection.pending() and (parts := self.connection.receive(timeout=0)) is not None:
             self.take_in(parts)
+
+    def _hand_on_answers(self, quick: Quick) -> None:
+        """With the reading role: the plain answers that one system call has brought."""
+        ready, read, calls = quick.ready, quick.read, self.session.calls
+        while ready and self.dead is None:
+            data = ready.popleft()
+            found = read(data)
+            if found is None or len(found) != 2:
+                self.take_in([data])
+            else:
+                self.heard += 1
+                waiter = calls.pop(found[0], None)
+                if waiter is not None:
+                    waiter.deliver_plain(found[1])
 
     def _sleep(self, waiter: Waiting, left: float | None) -> None:
         waiter.prepare_to_sleep()
@@ -213,7 +228,7 @@ class Receiving(Sending):
         if self.background and self.dead is None:
             self.reactor.attend(self)
             if more:
-                self.reactor.submit(self.ready)
+                self.reactor.read(self)
 
     def _has_whole_message(self) -> bool:
         """With the reading role: whether a message has come along that nobody would be woken for."""
@@ -260,13 +275,19 @@ class Receiving(Sending):
         if self.dead is None:
             self.reactor.attend(self)
 
+    def look_soon(self) -> None:
+        if self not in self.reactor.attended:
+            self.reactor.attend(self)
+
     def ready(self) -> None:
         """A worker's job: receive what is there, and stay a while if more may come."""
         if not self.reading.acquire(False):
             return  # somebody reads, who sees to the rest when he leaves
         if self._fd is None:
+            self.reactor.step_out()
             self._read_on(STAY)
-        elif self._accepting and (pool := reactor()).take_seat():
+        elif self._accepting and not self.reactor.reads and (pool := reactor()).take_seat():
+            self.reactor.step_out()
             try:
                 self._read_on(LINGER)
             finally:
@@ -276,9 +297,10 @@ class Receiving(Sending):
 
     def _read_on(self, linger: float) -> None:
         """With the reading role: receive and handle until nothing comes for `linger` seconds, or another one reads."""
+        count = 0
         while True:
             try:
-                request = self._next_request(linger)
+                request = None if (count := count + 1) > SHARE and self.reactor.reads else self._next_request(linger)
             except TincansError as error:
                 self.lost(error)
                 self.pass_on()
@@ -311,7 +333,7 @@ class Receiving(Sending):
                 self.uncork()
             parts: list[Buffer] | None
             if self.quick is None or not self.direct:
-                parts = connection.receive(timeout=linger)
+                parts = connection.receive(timeout=0.0 if linger == LINGER and self.reactor.reads else linger)
             elif (parts := self._serve_plain(linger)) is None:
                 return ELSEWHERE
             if not parts:
@@ -349,6 +371,7 @@ class Receiving(Sending):
 
     def _arm(self) -> bool:
         """With the reading role, which is given back: let the kernel say when there is more. False: there is."""
+        self.put_out_more_here()
         there = False
         try:
             with self._dying:  # who ends the link waits: a closed descriptor's number may be another connection's
@@ -367,7 +390,7 @@ class Receiving(Sending):
             self.reactor.attend(self)
         elif there:
             self.reactor.attend(self)
-            self.reactor.submit(self.ready)
+            self.reactor.read(self)
         return not there
 
     def _prepare_wait(self) -> bool:
@@ -387,5 +410,6 @@ class Receiving(Sending):
         """Called before a handler known to be slow: let the background read on at once."""
         if self._corked:
             self.uncork()
+        self.reactor.step_out()
         if self.dead is None:
             self._rearm()

@@ -4,7 +4,8 @@ Rules of this file
 - `send` blocks its thread, for the thread's own messages. `post` never blocks, for messages to other people: what
   cannot leave now is sent by a worker, and a peer that takes nothing for long is cut.
 - In a burst (answers while further requests are here already, calls while earlier ones are out) short messages are
-  corked: they leave together, after CORK_SECONDS or CORK_MESSAGES at the latest, and before anything sent later.
+  corked: they leave together, CORK_MESSAGES at the latest, before anything is waited for or sent later, and with the
+  next tick (reactor.py): a timer for them would cost more than sending them one by one.
 - Messages of one thread leave in the order in which it said them.
 """
 
@@ -12,7 +13,6 @@ from __future__ import annotations
 
 import contextlib
 import threading
-import time
 from collections import deque
 from typing import Any
 
@@ -26,6 +26,7 @@ RELEASE = "$drop"
 CORK_MESSAGES = 32
 CORK_BYTES = 4096
 CORK_SECONDS = 0.0003
+"""A call that is started so soon after the one before it is one of a burst."""
 A_MOMENT = 0.02
 """Seconds that a worker of the pool waits to send what was posted."""
 
@@ -45,12 +46,13 @@ class Sending:
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
         self._send_many = getattr(connection, "send_many", None)
+        self.short = min(CORK_BYTES, connection.max_message + 1)
+        """A message of one part that is shorter may be corked."""
         self.sends_whole: bool = getattr(connection, "sends_whole", False)
         self.sending = threading.Lock()
         self._outbox: deque[list[Buffer]] = deque()
         self._draining = False
         self._corked: deque[list[Buffer]] = deque()
-        self._cork_ends = False
         self.dropped: deque[int] = deque()
         """Functions of the other side that nobody here holds any more; it is told with the next message."""
         self.more_here = False
@@ -58,6 +60,10 @@ class Sending:
 
     def lost(self, error: TincansError) -> None:
         """The connection is over."""
+        raise NotImplementedError
+
+    def look_soon(self) -> None:
+        """See to it that what is corked leaves with the next tick."""
         raise NotImplementedError
 
     def gone(self, outcome: Any, operation: str = "") -> TincansError:
@@ -186,7 +192,7 @@ class Sending:
             self.send_parts(parts, timeout=timeout)
 
     def send_in_burst(self, message: Message, *, timeout: float | None) -> None:
-        """Send a message that others follow soon: it may wait CORK_SECONDS for them."""
+        """Send a message that others follow soon: it may wait a tick for them."""
         parts = self.wire.encode(message, self.references)
         if self.turns is not None or self.dead is not None or not self._may_be_corked(parts):
             self.send_parts(parts, timeout=timeout)
@@ -194,18 +200,12 @@ class Sending:
         self._corked.append(parts)
         if len(self._corked) >= CORK_MESSAGES:
             self.uncork()
-        elif not self._cork_ends:
-            self._cork_ends = True
-            self.reactor.call_at(time.monotonic() + CORK_SECONDS, self._end_cork)
+        else:
+            self.look_soon()
 
     def _may_be_corked(self, parts: list[Buffer]) -> bool:
         """Only what is short, and certainly no trouble to send: nobody is there any more to hear of it."""
-        return len(parts) == 1 and len(parts[0]) < CORK_BYTES and len(parts[0]) <= self.connection.max_message
-
-    def _end_cork(self) -> None:
-        """A timer's job."""
-        self._cork_ends = False  # before the look at what is corked: `send_in_burst` does these in the other order
-        self.uncork()
+        return len(parts) == 1 and len(parts[0]) < self.short and len(parts[0]) <= self.connection.max_message
 
     def say_dropped(self) -> None:
         """Tell the other side which of its functions are no longer held."""

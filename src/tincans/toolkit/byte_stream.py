@@ -3,6 +3,7 @@
 Rules of this file
 - The common message costs one system call to send and one to receive: the kernel does the waiting of a receive
   (SO_RCVTIMEO, set only when it must change), and a send tries first and polls only when it has to.
+- While it pays, a receive looks for a moment before it sleeps (in C, without the GIL); only who receives looks.
 - `_sending` and `_receiving` say who is inside; `close` shuts the socket down, which wakes them, and the
   descriptor itself is closed by whoever leaves last, so its number is never reused under a waiter.
 - A message is never sent half: what the time did not suffice for is kept and goes first next time.
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 import select
 import socket
+from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -25,6 +27,7 @@ from tincans.core.framing import SMALL
 from tincans.errors import ClosedError, DisconnectedError, ProtocolError, TincansError, TooLargeError, WaitTimeoutError
 from tincans.toolkit import socket_platform
 from tincans.toolkit.fork_guard import abandon_in_child
+from tincans.toolkit.looking import joining, take_apart, waiting
 from tincans.toolkit.outgoing import MessageBegun, Outgoing, close_all, size_of
 from tincans.toolkit.socket_platform import SEND_FLAGS
 from tincans.toolkit.stream import BATCH_BYTES, Passing, Stream, nothing_held
@@ -59,9 +62,10 @@ class ByteStream:
     """
 
     __slots__ = (
-        "__weakref__", "_ahead", "_closed", "_encode", "_frame", "_framed_up_to", "_held", "_high", "_kept", "_low",
+        "__weakref__", "_ahead", "_await", "_closed", "_encode", "_frame", "_framed_up_to", "_held", "_high", "_join",
+        "_kept", "_low",
         "_max_message", "_next", "_passing", "_poll_for", "_reader", "_receiving", "_recv", "_send",
-        "_sending", "_set_timeout", "_small", "_state", "_stream", "_take", "_url", "identity",
+        "_sending", "_set_timeout", "_small", "_state", "_stream", "_take", "_url", "identity", "ready",
     )  # fmt: skip
 
     def __init__(
@@ -83,12 +87,16 @@ class ByteStream:
         self._passing = passing if isinstance(self._reader, FrameReader) else None
         if self._passing is not None and isinstance(self._reader, FrameReader):
             self._reader.passing = True
+        take_apart(self._reader)
+        self.ready: deque[bytes] = getattr(self._reader, "ready", deque())
+        """Messages that have come along with the last one. Who receives may take them here; they are next."""
         self._kept: Outgoing | None = None
         self._ahead: list[Buffer] | ProtocolError | None = None
         self._state: Any = self._reader if hasattr(self._reader, "idle") else _UNKNOWN
         self._next = self._reader.next
         self._take: Callable[[bytes], list[Buffer] | None] = getattr(self._reader, "take", self._feed_and_next)
         self._frame: Callable[[bytes], bytes] = getattr(framing, "frame", bytes)
+        self._join = joining(framing)
         self._framed_up_to = SMALL if hasattr(framing, "frame") else -1
         self.max_message = max_message
         self._closed = self._sending = self._receiving = False
@@ -108,6 +116,7 @@ class ByteStream:
         else:
             self._set_timeout = self._stream.set_receive_timeout  # type: ignore[attr-defined]
             self._poll_for = self._stream.poll_for  # type: ignore[attr-defined]
+        self._await = waiting(self._stream)
         self._held: Callable[[], int] = getattr(self._stream, "pending", nothing_held)
         self._low, self._high = -1.0, -1.0  # the waits that the present SO_RCVTIMEO serves; none fits at first
 
@@ -153,15 +162,22 @@ class ByteStream:
 
     def send_many(self, messages: Sequence[Parts], *, timeout: float | None) -> None:
         """Send several short messages of one part each in one go; together they are like one for `send`."""
-        if self._kept is not None or not all(len(parts) == 1 and len(parts[0]) <= self._small for parts in messages):
+        if self._kept is not None or not all(
+            len(parts) == 1 and type(parts[0]) is bytes and len(parts[0]) <= self._small for parts in messages
+        ):
             for parts in messages:
                 self.send(parts, timeout=timeout)
-            return
+            return None
         self._sending = True
         try:
             self._check_open()
-            frames = b"".join([self._frame(parts[0]) for parts in messages])  # type: ignore[arg-type]
-            self._finish(Outgoing([frames]), timeout)
+            frames = self._join(tuple([parts[0] for parts in messages]))
+            try:
+                sent = self._send(frames, SEND_FLAGS)
+            except BlockingIOError as refusal:
+                return self._finish(Outgoing([frames], begun=isinstance(refusal, MessageBegun)), timeout)
+            if sent < len(frames):
+                self._finish(Outgoing([memoryview(frames)[sent:]], begun=True), timeout)
         except TincansError:
             raise
         except OSError as error:
@@ -323,20 +339,21 @@ class ByteStream:
     def receive(self, *, timeout: float | None) -> list[Buffer] | None:
         self._receiving = True
         try:
-            if timeout is None or self._ahead is not None or not self._state.idle:
+            if self.ready and not self._closed:
+                return [self.ready.popleft()]
+            if timeout is None or self._ahead is not None or not self._state.idle or self._closed:
                 return self._receive_any(timeout)
             if timeout <= 0:
                 return self._receive_at_once()
             if not self._low <= timeout <= self._high:
                 self._wait_at_most(timeout)
             deadline = monotonic() + timeout
-            try:
-                data = self._recv(RECEIVE_AT_MOST)
-            except BlockingIOError:
+            data = self._await()
+            if data:
+                return self._take(data) or self._receive_until(deadline)
+            if data is None:
                 return self._receive_until(deadline)
-            if not data:
-                raise self._gone()
-            return self._take(data) or self._receive_until(deadline)
+            raise self._gone()
         except TincansError as error:
             self._check_garbage(error)
             raise
@@ -418,6 +435,8 @@ class ByteStream:
         self._low, self._high = seconds - _TOLERANCE, seconds * 2
 
     def pending(self) -> bool:
+        if self.ready:
+            return True
         if self._ahead is None and not self._state.idle:
             try:
                 self._ahead = self._next()
@@ -428,6 +447,10 @@ class ByteStream:
                 self._check_garbage(error)
             except (TincansError, OSError):
                 return True  # `receive` will say what is wrong
+            if self.ready and self._ahead is not None:  # what was set aside is the first of several
+                self.ready.extendleft(self._ahead)  # type: ignore[arg-type]  # bytes, alone in their message
+                self._ahead = None
+                return True
         return self._ahead is not None
 
     # -- the end -------------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import select
+from collections import deque
 from collections.abc import Callable
 from io import FileIO
 from time import monotonic, perf_counter
@@ -20,6 +21,7 @@ from typing import Any, Final
 from tincans.contracts import Buffer, Framing
 from tincans.errors import ClosedError, DisconnectedError, ProtocolError, TincansError
 from tincans.toolkit.descriptor_end import DescriptorEnd
+from tincans.toolkit.looking import take_apart
 
 CHUNK = 65536
 """Bytes asked for at a time: the usual capacity of a pipe (pipe(7))."""
@@ -60,7 +62,7 @@ class DescriptorReader:
 
     __slots__ = (
         "_ahead", "_gone", "_misses", "_next", "_read", "_skips", "_spin", "_state", "_stream", "_take",
-        "decoder", "end",
+        "decoder", "end", "ready",
     )  # fmt: skip
 
     def __init__(
@@ -75,6 +77,9 @@ class DescriptorReader:
         self._take: Callable[[bytes], list[Buffer] | None] = getattr(self.decoder, "take", self._feed_and_next)
         self._state: Any = self.decoder if hasattr(self.decoder, "idle") else _UNKNOWN
         self._ahead: list[Buffer] | ProtocolError | None = None
+        self.ready: deque[bytes] = getattr(self.decoder, "ready", deque())
+        """Messages that have come along with the last one. Who receives may take them here; they are next."""
+        take_apart(self.decoder)
         self._gone = gone
         self._spin, self._misses, self._skips = useful_spin(spin), 0, 0
 
@@ -87,6 +92,8 @@ class DescriptorReader:
         end = self.end
         end.busy = True
         try:
+            if self.ready and self._ahead is None and not end.closed:
+                return [self.ready.popleft()]
             deadline = None if timeout is None else monotonic() + timeout
             message = None
             if self._state.idle and self._ahead is None and not end.closed:
@@ -99,7 +106,7 @@ class DescriptorReader:
                     return None
             if message is None:
                 message = self._receive_until(deadline)
-            if not self._state.idle:
+            if not self._state.idle and not self.ready:
                 self._look_ahead()
             return message
         except OSError as error:  # a terminal that was hung up, a socket that was reset
@@ -143,6 +150,9 @@ class DescriptorReader:
                 self._ahead = self._next()
             except ProtocolError as error:
                 self._ahead = error
+            if self.ready and isinstance(self._ahead, list):  # what was set aside is the first of several
+                self.ready.extendleft(self._ahead)  # type: ignore[arg-type]  # bytes, alone in their message
+                self._ahead = None
 
     def _take_in(self, timeout: float | None) -> bool | None:
         """Whether bytes came within `timeout`, None at the end of the stream. A large part's go straight to it."""
@@ -186,4 +196,4 @@ class DescriptorReader:
 
     def pending(self) -> bool:
         """See contracts.Connection."""
-        return self._ahead is not None
+        return self._ahead is not None or bool(self.ready)

@@ -42,7 +42,7 @@ class DescriptorStream:
     """
 
     __slots__ = (
-        "__weakref__", "_closed", "_reader", "_writer", "flush", "identity", "pending", "receive", "send",
+        "__weakref__", "_closed", "_reader", "_writer", "flush", "identity", "pending", "ready", "receive", "send",
         "send_many",
     )  # fmt: skip
 
@@ -64,7 +64,7 @@ class DescriptorStream:
         gone, unsent = (partial(_gone, self.identity.address, why_gone, what) for what in (None, "not_sent"))
         self._reader = DescriptorReader(read_fd, framing, max_message=max_message, spin=spin, gone=gone)
         self._writer = DescriptorWriter(write_fd, framing, max_message=max_message, gone=unsent)
-        self.receive, self.pending = self._reader.receive, self._reader.pending
+        self.receive, self.pending, self.ready = self._reader.receive, self._reader.pending, self._reader.ready
         self.send, self.send_many, self.flush = self._writer.send, self._writer.send_many, self._writer.flush
 
     @property

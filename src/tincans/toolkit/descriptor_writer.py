@@ -21,6 +21,7 @@ from tincans.contracts import Buffer, Framing, Parts
 from tincans.core.framing import SMALL
 from tincans.errors import ClosedError, DisconnectedError, TooLargeError, UnsendableError, WaitTimeoutError
 from tincans.toolkit.descriptor_end import DescriptorEnd
+from tincans.toolkit.looking import joining
 
 MOST_BUFFERS = 1024
 """Buffers in one writev: IOV_MAX on Linux and macOS."""
@@ -55,7 +56,18 @@ class DescriptorWriter:
     (True, None)
     """
 
-    __slots__ = ("_encode", "_frame", "_framed_up_to", "_gone", "_kept", "_small", "_wide", "end", "max_message")
+    __slots__ = (
+        "_encode",
+        "_frame",
+        "_framed_up_to",
+        "_gone",
+        "_join",
+        "_kept",
+        "_small",
+        "_wide",
+        "end",
+        "max_message",
+    )
 
     def __init__(self, fd: int, framing: Framing, *, max_message: int, gone: Callable[[], DisconnectedError]) -> None:
         self.end = DescriptorEnd(fd, select.POLLOUT)
@@ -63,6 +75,7 @@ class DescriptorWriter:
         # What our own Frames has beyond the contract saves two lists for each small message.
         self._frame: Callable[[bytes], bytes] = getattr(framing, "frame", bytes)
         self._framed_up_to = SMALL if hasattr(framing, "frame") else -1
+        self._join = joining(framing)
         self.limit(max_message)
         self._gone = gone
         self._kept: deque[memoryview] = deque()
@@ -96,7 +109,11 @@ class DescriptorWriter:
         end = self.end
         end.busy = True
         try:
-            self._send([buffer for parts in messages for buffer in self._framed(parts)], timeout)
+            small = self._small
+            if all(len(parts) == 1 and type(parts[0]) is bytes and len(parts[0]) <= small for parts in messages):
+                self._send([self._join(tuple([parts[0] for parts in messages]))], timeout)
+            else:
+                self._send([buffer for parts in messages for buffer in self._framed(parts)], timeout)
         finally:
             end.busy = False
             if end.closed:
