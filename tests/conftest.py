@@ -4,6 +4,7 @@ Rules of this file
 - Programs that tests start inherit the directory, so that no other program on the machine is met by a test.
 - What is left (a file, a socket, a FIFO, a program, a thread that would hold up the end) fails the run, and is named.
 - In CI nothing is skipped: a test that would be skipped fails there, with the reason.
+- An example of hypothesis may take as long as a busy machine needs; in CI they are the same each time.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import TypeVar
 
 import psutil
 import pytest
+from hypothesis import HealthCheck, settings
 
 _SHARED_MEMORY = Path("/dev/shm")
 Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
@@ -28,6 +30,10 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[_PLACE] = place = Path(tempfile.mkdtemp(prefix="tincans-run-"))
     config.stash[_SEGMENTS] = segments()
     os.environ["TINCANS_RUNTIME_DIR"] = str(place)
+    if not config.getoption("--hypothesis-profile"):
+        found = settings.get_profile(settings.get_current_profile_name())
+        settings.register_profile("tests", found, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+        settings.load_profile("tests")
 
 
 def pytest_ignore_collect(collection_path: Path) -> bool | None:
