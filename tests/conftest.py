@@ -3,6 +3,8 @@
 Rules of this file
 - Programs that tests start inherit the directory, so that no other program on the machine is met by a test.
 - What is left (a file, a socket, a FIFO, a program, a thread that would hold up the end) fails the run, and is named.
+- In CI nothing is skipped: a test that would be skipped fails there, with the reason.
+- An example of hypothesis may take as long as a busy machine needs; in CI they are the same each time.
 """
 
 from __future__ import annotations
@@ -11,12 +13,16 @@ import os
 import shutil
 import tempfile
 import threading
+from collections.abc import Generator
 from pathlib import Path
+from typing import TypeVar
 
 import psutil
 import pytest
+from hypothesis import HealthCheck, settings
 
 _SHARED_MEMORY = Path("/dev/shm")
+Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -24,6 +30,35 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[_PLACE] = place = Path(tempfile.mkdtemp(prefix="tincans-run-"))
     config.stash[_SEGMENTS] = segments()
     os.environ["TINCANS_RUNTIME_DIR"] = str(place)
+    if not config.getoption("--hypothesis-profile"):
+        found = settings.get_profile(settings.get_current_profile_name())
+        settings.register_profile("tests", found, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+        settings.load_profile("tests")
+
+
+def pytest_ignore_collect(collection_path: Path) -> bool | None:
+    """Examples are looked for in the package; a program or a stage of the tests is no module to import for them."""
+    return True if collection_path.suffix == ".py" and not collection_path.name.startswith("test_") else None
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A promise that is not looked at in CI is not kept there."""
+    return in_ci_a_failure((yield))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """The same for a whole file."""
+    return in_ci_a_failure((yield))
+
+
+def in_ci_a_failure(report: Report) -> Report:
+    """The report of a test; of one that was skipped, in CI, that it failed."""
+    if report.skipped and not hasattr(report, "wasxfail") and os.environ.get("CI"):
+        report.outcome = "failed"
+        report.longrepr = f"{report.nodeid} is not to be skipped in CI: {report.longrepr}"
+    return report
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-
-import pytest
-from faults.system_calls import MISSING, sweep
+from faults.system_calls import sweep
+from servers.needed import installed
 
 STEP = 40
 
 
-@pytest.mark.skipif(shutil.which("strace") is None and not os.environ.get("CI"), reason=MISSING)
 def test_a_kill_at_any_system_call_leaves_a_whole_file_and_loses_nothing_that_was_promised() -> None:
+    installed("strace", "strace")
     assert sweep(STEP) >= 10

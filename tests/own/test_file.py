@@ -6,7 +6,6 @@ import asyncio
 import json
 import logging
 import os
-import shutil
 import subprocess
 import sys
 import textwrap
@@ -19,6 +18,7 @@ from typing import Any
 import filelock
 import pytest
 from faults.document import kill_at_each_call, kill_at_random
+from servers.needed import installed
 
 import tincans
 import tincans.aio
@@ -476,10 +476,8 @@ print(json.dumps([put, len(content["queues"]["jobs"]), str(error), str(readonly)
 
 def in_namespace(script: str, place: Path) -> Any:
     """Run a script where it may mount, and read what it says as JSON."""
-    if shutil.which("unshare") is None:
-        pytest.skip("unshare is not installed: apt-get install util-linux")
     said = subprocess.run(
-        ["unshare", "-Urm", sys.executable, "-c", textwrap.dedent(script), place],
+        [installed("unshare", "util-linux"), "-Urm", sys.executable, "-c", textwrap.dedent(script), place],
         capture_output=True,
         text=True,
         timeout=60,
@@ -551,7 +549,5 @@ def test_kills_at_random_moments_lose_nothing_that_was_acknowledged() -> None:
 
 
 def test_a_kill_at_a_system_call_leaves_a_whole_file_with_all_that_was_acknowledged() -> None:
-    try:
-        assert kill_at_each_call(("rename", "fsync"), most=4) > 3
-    except FileNotFoundError as missing:
-        pytest.skip(str(missing))
+    installed("strace", "strace")
+    assert kill_at_each_call(("rename", "fsync"), most=4) > 3

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from servers.needed import installed
 
 import tincans
 from tincans.conformance.plugin import stop
@@ -51,10 +51,7 @@ def alice() -> Iterator[str]:
 
 @pytest.fixture
 def curl() -> str:
-    found = shutil.which("curl")
-    if found is None:
-        pytest.skip("curl is not installed: apt-get install curl")
-    return found
+    return installed("curl", "curl")
 
 
 def test_curl_calls_a_function(curl: str, alice: str) -> None:

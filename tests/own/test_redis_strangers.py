@@ -1,4 +1,4 @@
-"""Plain Redis programs as the other side: redis-cli where it is installed, else the protocol over a bare socket.
+"""Plain Redis programs as the other side: redis-cli, and the protocol over a bare socket.
 
 Rules of this file
 - The other side is always a program of its own, and knows nothing of Tincans.
@@ -9,7 +9,6 @@ Rules of this file
 from __future__ import annotations
 
 import contextlib
-import shutil
 import subprocess
 import sys
 import threading
@@ -19,14 +18,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from servers.needed import needed
+from servers.needed import installed, needed
 from servers.redis import RedisServer, redis_server
 
 import tincans
 from tincans.errors import LeaseLostError, ProtocolError, UnsupportedError, WaitTimeoutError
 
 BARE = Path(__file__).with_name("bare_redis.py")
-CLIENTS = ["bare", "redis-cli"] if shutil.which("redis-cli") else ["bare"]
+CLIENTS = ["bare", "redis-cli"]
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +38,7 @@ def server() -> Iterator[RedisServer]:
 def stranger(request: pytest.FixtureRequest, server: RedisServer) -> list[str]:
     """The words that start a plain Redis program in database 0."""
     if request.param == "redis-cli":
-        return ["redis-cli", "--raw", "-p", str(server.port)]
+        return [installed("redis-cli", "redis-tools"), "--raw", "-p", str(server.port)]
     return [sys.executable, str(BARE), str(server.port)]
 
 

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from servers.needed import installed
 
 import tincans
 from tincans.conformance.patience import eventually
@@ -59,7 +60,7 @@ def run(script: str, *words: object, inside: str = "") -> subprocess.CompletedPr
     """A program of its own; `inside`: shell commands before it, in a namespace where it may mount."""
     command = [sys.executable, "-c", script, *map(str, words)]
     if inside:
-        command = ["unshare", "-Urm", "sh", "-c", f'{inside}; exec "$@"', "sh", *command]
+        command = [installed("unshare", "util-linux"), "-Urm", "sh", "-c", f'{inside}; exec "$@"', "sh", *command]
     return subprocess.run(command, capture_output=True, text=True, timeout=60)
 
 

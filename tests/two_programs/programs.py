@@ -222,8 +222,8 @@ class Stage:
 
     def pair(self) -> tuple[Program | None, Program, int]:
         """Alice (None when she is Bob's child), Bob connected to her, and her pid."""
+        bob = self.bob()  # first, for he knows nobody yet: they start at the same time
         alice = None if self.is_stdio else self.alice()
-        bob = self.bob()
         bob.ask("connect", self.url)
         return alice, bob, bob.ask("call", "pid")
 

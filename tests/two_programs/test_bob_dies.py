@@ -17,8 +17,8 @@ both_faces = pytest.mark.parametrize("face", FACES)
 
 def two_bobs(stage: Stage) -> tuple[Program, Program]:
     """Both are connected."""
-    stage.alice()
     bobs = stage.bob(), stage.bob()
+    stage.alice()
     for bob in bobs:
         bob.ask("connect", stage.url)
     return bobs

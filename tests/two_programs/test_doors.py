@@ -151,8 +151,8 @@ def test_the_right_key_comes_in_and_its_name_is_known(stage: Stage) -> None:
 @keyed
 @pytest.mark.parametrize("query", ["?key=a-wrong-one&key_name=bob", "?key=a-shared-secret&key_name=eve", ""])
 def test_a_wrong_or_missing_key_is_denied_at_once(stage: Stage, query: str) -> None:
-    stage.alice()
     bob = stage.bob()
+    stage.alice()
     report = bob.do("connect", stage.url.partition("?")[0] + query, 10.0).wait()
     assert report["error"] == "DeniedError"
     assert report["at"] - report["began"] < 5
@@ -214,8 +214,8 @@ TLS = f"?tls=yes&cert={CERTIFICATES}/server.pem"
 @both_faces
 @pytest.mark.parametrize("method", ["tcp://127.0.0.1:{port}" + TLS], ids=method_id)
 def test_tls_is_believed_only_with_a_known_signer(stage: Stage) -> None:
-    stage.alice()
     bob = stage.bob()
+    stage.alice()
     place = stage.url.partition("?")[0]
     bob.ask("connect", f"{place}?tls=yes&ca={CERTIFICATES}/authority.pem")
     assert bob.ask("call", "add", 2, 5) == 7

@@ -73,8 +73,8 @@ def test_a_function_that_is_exposed_a_moment_after_serve_can_be_called_at_once(s
 @both_faces
 def test_sigterm_lets_a_running_call_finish_and_ends_with_code_0_and_no_files(stage: Stage) -> None:
     before = files()
-    alice = stage.alice(stderr=subprocess.PIPE)
     bob = stage.bob()
+    alice = stage.alice(stderr=subprocess.PIPE)
     bob.ask("connect", stage.url)
     order = bob.do("call", "note_and_sleep", "x", 0.5)
     until(lambda: bob.ask("call", "noted") == ["x"])
@@ -90,8 +90,8 @@ def test_sigterm_lets_a_running_call_finish_and_ends_with_code_0_and_no_files(st
 @both_faces
 def test_ctrl_c_ends_a_server_without_a_traceback(stage: Stage) -> None:
     before = files()
-    alice = stage.alice(stderr=subprocess.PIPE)
     bob = stage.bob()
+    alice = stage.alice(stderr=subprocess.PIPE)
     bob.ask("connect", stage.url)
     waiting = bob.do("take", "jobs")
     until(lambda: bob.ask("call", "open") == [1, 0])

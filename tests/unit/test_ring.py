@@ -17,7 +17,7 @@ import pytest
 
 from tincans.errors import ProtocolError, TincansError, TooLargeError, UnsendableError
 
-ring = pytest.importorskip("tincans._speed.ring", reason="the C core is not built")
+ring = pytest.importorskip("tincans._speed.ring", reason="no C core was built: apt-get install gcc")
 
 SMALL = 4096
 NO_ROOM = b"l" * 100

@@ -21,7 +21,7 @@ from tincans.toolkit.live_memory import segment_of
 from tincans.toolkit.memory_pool import POOL
 from tincans.toolkit.sealed_memory import frozen_copy, share
 
-ring = pytest.importorskip("tincans._speed.ring", reason="the C core is not built")
+ring = pytest.importorskip("tincans._speed.ring", reason="no C core was built: apt-get install gcc")
 
 from tincans.toolkit.ring_connection import RingConnection  # noqa: E402 - it needs the C core
 

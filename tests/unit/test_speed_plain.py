@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tincans.core.messages import Message, Publication, Reply, Request
 from tincans.wires.native import WIRE
 
-plain = pytest.importorskip("tincans._speed._plain", reason="the C core was not built")
+plain = pytest.importorskip("tincans._speed._plain", reason="no C core was built: apt-get install gcc")
 
 INTS = st.one_of(
     st.integers(-(2**63), 2**63 - 1),
