@@ -38,7 +38,7 @@ from tincans.toolkit.mq.connection import QueueConnection, watch
 from tincans.toolkit.mq.message_queue import MessageQueue
 
 FACTS = Facts(
-    summary="POSIX message queues: small, so what is large is cut up, and few clients fit into the kernel's limits",
+    summary="POSIX message queues: the kernel's own, small, for few clients",
     share=Yes("native", "cut up beside the message and copied once each way: slow for large ones"),
     leaves_behind="after kill -9 a queue and a marker file, which block nobody and go at the next start of a server",
     extra="mq",

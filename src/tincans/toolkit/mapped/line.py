@@ -6,7 +6,7 @@ Rules of this file
   blanks or "=" stands in double quotes.
 - The second page says whether the line is just being written, and its checksum, so that Tincans programs never take a
   torn line from each other. A program that only writes the line need not know of it.
-- Read and written by pread and pwrite (see mapped_store.py for the reason).
+- Read and written by pread and pwrite (store.py has the reason).
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ Rules of this file
   standing at Redis, which answers each as soon as there is a letter: receiving is one system call, and can be polled.
 - Two lines: letters come on one, for Redis answers nothing else on a line that waits; they leave on the other.
 - A connection listens to a channel of its own. When nobody listens to the other's any more, the other is gone;
-  redis_presence.py looks, for all connections of a program.
+  presence.py looks, for all connections of a program.
 - Every box has a time to live, which whoever is there prolongs; so nothing stays when both are killed.
 """
 

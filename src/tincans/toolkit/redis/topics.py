@@ -14,9 +14,9 @@ from time import monotonic, sleep
 from typing import Any
 
 from tincans.contracts import Buffer, Note, Parts, Policy, Wire
-from tincans.core.hub.arguments import count, policy
-from tincans.core.hub.topics import matcher
-from tincans.errors import ArgumentError, ClosedError, DisconnectedError, FullError, TincansError, UnreachableError
+from tincans.core.hub import arguments
+from tincans.core.hub.topics import matcher, one_topic
+from tincans.errors import ClosedError, DisconnectedError, FullError, TincansError, UnreachableError
 from tincans.toolkit.redis.client import FIRST_PAUSE, GRACE, LAST_PAUSE, RedisClient
 from tincans.toolkit.redis.line import Line, Place, dial
 from tincans.toolkit.redis.mail import LARGEST
@@ -199,13 +199,14 @@ class RedisTopics:
         self._prefix = client.place.channel("topic", "") if client.place.name else ""
 
     def publish(self, topic: str, value: Any, *, timeout: float | None) -> None:
-        if matcher(topic) is not None:
-            raise ArgumentError(f"{topic!r} is a pattern: publish to one topic, without '*' and '>'.")
+        """See contracts.Topics."""
+        one_topic(topic)
         self._client.ask("PUBLISH", self._prefix + topic, self._wire.pack(value), timeout=timeout)
 
     def subscribe(self, pattern: str, *, limit: int, policy: Policy, timeout: float | None) -> RedisSubscription:
+        """See contracts.Topics."""
         fits = matcher(pattern)
-        limit, policy = count("limit", limit, least=1), _policy(policy)
+        limit, policy = arguments.count("limit", limit, least=1), arguments.policy(policy)
         channel = self._prefix + pattern if fits is None else _escaped(self._prefix) + _loosely(pattern)
         listening = Listening(self._place, channel, patterns=fits is not None, timeout=timeout)
 
@@ -215,9 +216,6 @@ class RedisTopics:
             return None if hidden or (fits is not None and not fits(topic)) else topic
 
         return RedisSubscription(listening, topic_in, self._wire, limit, policy)
-
-
-_policy = policy
 
 
 def _loosely(pattern: str) -> str:

@@ -17,8 +17,8 @@ from typing import Any
 
 from tincans.contracts import Note, Policy, Wire
 from tincans.core.hub import arguments
-from tincans.core.hub.topics import matcher
-from tincans.errors import ArgumentError, ClosedError, FullError
+from tincans.core.hub.topics import matcher, one_topic
+from tincans.errors import ClosedError, FullError
 from tincans.toolkit.sqlite.layout import NEWS
 from tincans.toolkit.sqlite.store import Store, deadline_of, left_of
 
@@ -41,8 +41,7 @@ class StoredTopics:
 
     def publish(self, topic: str, value: Any, *, timeout: float | None) -> None:
         """See contracts.Topics."""
-        if matcher(topic) is not None:
-            raise ArgumentError(f"{topic!r} is a pattern: publish to one topic, without '*' and '>'.")
+        one_topic(topic)
         packed, now = self._wire.pack(value), time.time()
         with self._store.quick.transaction() as execute:
             number = execute(_TOPIC, topic)[0][0]
