@@ -20,6 +20,7 @@ import msgspec
 
 from tincans.contracts import Buffer, Identity, Parts
 from tincans.errors import ClosedError, TooLargeError, WaitTimeoutError
+from tincans.toolkit.deadline import deadline_of, left_of
 from tincans.toolkit.descriptor_writer import size
 from tincans.toolkit.document.json_document import Content, Draft, JsonDocument
 from tincans.toolkit.files.change_watch import ChangeWatch
@@ -125,7 +126,7 @@ class DocumentConnection(ABC):
 
     def receive(self, *, timeout: float | None) -> list[Buffer] | None:
         """See contracts.Connection."""
-        deadline = None if timeout is None else time.monotonic() + timeout
+        deadline = deadline_of(timeout)
         while True:
             self._check_open()
             if not self._ready:
@@ -136,7 +137,7 @@ class DocumentConnection(ABC):
                     self._take_in(content)
             if self._ready:
                 return self._ready.popleft()
-            left = None if deadline is None else deadline - time.monotonic()
+            left = left_of(deadline)
             if left is not None and left <= 0:
                 return None
             self._watch.wait(left)

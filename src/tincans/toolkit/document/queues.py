@@ -21,6 +21,7 @@ from tincans.core.hub import arguments
 from tincans.core.hub.dead_letter import DEAD, dead_letter, is_spent
 from tincans.core.hub.queue_errors import lease_lost, no_room, queue_full
 from tincans.errors import KeepError
+from tincans.toolkit.deadline import deadline_of, left_of
 from tincans.toolkit.document.json_document import Draft, JsonDocument
 from tincans.toolkit.files.change_watch import ChangeWatch
 
@@ -126,11 +127,11 @@ class DocumentQueues:
         found = attempt()
         if found is not None or timeout == 0:
             return found
-        deadline = None if timeout is None else time.monotonic() + timeout
+        deadline = deadline_of(timeout)
         watch = ChangeWatch(self._document.path.parent)
         try:
             while (found := attempt()) is None:
-                left = None if deadline is None else deadline - time.monotonic()
+                left = left_of(deadline)
                 if left is not None and left <= 0:
                     return None
                 due = _next_time(self._jobs(queue)) - time.time() if queue else 1.0

@@ -19,6 +19,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from tincans.toolkit.deadline import deadline_of
 from tincans.toolkit.doorbell import Doorbell
 from tincans.toolkit.fork_guard import abandon_in_child
 
@@ -66,7 +67,7 @@ class ChangeWatch:
 
     def wait(self, timeout: float | None) -> bool:
         """Until something may have changed. False when `timeout` seconds have passed first, or at the end."""
-        deadline = None if timeout is None else time.monotonic() + timeout
+        deadline = deadline_of(timeout)
         with self._guard:
             if self.closed:
                 return False

@@ -17,6 +17,7 @@ import time
 from pathlib import Path
 
 from tincans.errors import ClosedError
+from tincans.toolkit.deadline import deadline_of
 from tincans.toolkit.files.private_file import open_private, same_file
 from tincans.toolkit.fork_guard import abandon_in_child
 
@@ -46,7 +47,7 @@ class RangeLocks:
 
     def acquire(self, name: str, *, timeout: float | None) -> int | None:
         """A grant to give to `release`, None when others hold it for `timeout` seconds."""
-        deadline = None if timeout is None else time.monotonic() + timeout
+        deadline = deadline_of(timeout)
         pause = FIRST_PAUSE
         while True:
             if self._closed:

@@ -7,12 +7,12 @@ Rules of this file
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import Protocol
 
 from tincans.contracts import Change
 from tincans.errors import ClosedError
+from tincans.toolkit.deadline import deadline_of, left_of
 
 Look = Callable[[], Change | None]
 
@@ -39,12 +39,12 @@ class ValueWatch:
 
     def receive(self, *, timeout: float | None) -> Change | None:
         """The next change, None when there is none within `timeout`. ClosedError after `close`."""
-        deadline = None if timeout is None else time.monotonic() + timeout
+        deadline = deadline_of(timeout)
         while not self._watch.closed:
             change = self._changed(self._look())
             if change is not None:
                 return change
-            left = None if deadline is None else deadline - time.monotonic()
+            left = left_of(deadline)
             if left is not None and left <= 0:
                 return None
             self._watch.wait(left)

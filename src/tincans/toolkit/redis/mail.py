@@ -18,6 +18,7 @@ from typing import Any, Literal, cast
 
 from tincans.contracts import Buffer, Framing, Parts
 from tincans.errors import DisconnectedError, ProtocolError, TincansError, WaitTimeoutError
+from tincans.toolkit.deadline import deadline_of
 from tincans.toolkit.redis.line import Place, dial
 from tincans.toolkit.redis.resp import Replies, command
 
@@ -207,7 +208,7 @@ class RedisConnection:
         self._letters_out += 1
 
     def _make_room(self, timeout: float | None) -> None:
-        deadline = None if timeout is None else monotonic() + timeout
+        deadline = deadline_of(timeout)
         while True:
             if self._over:
                 raise self._gone("not_sent")

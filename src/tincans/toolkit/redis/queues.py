@@ -20,6 +20,7 @@ from tincans.core.hub import arguments
 from tincans.core.hub.dead_letter import DEAD, dead_letter
 from tincans.core.hub.queue_errors import lease_lost, no_room, queue_full
 from tincans.errors import ProtocolError
+from tincans.toolkit.deadline import deadline_of
 from tincans.toolkit.redis.client import RedisClient, Script
 
 WAIT = 0.5
@@ -214,7 +215,7 @@ class RedisQueues:
         arguments.policy(policy)
         arguments.seconds("The delay of a job", delay, zero=True)
         most = -1 if limit is None else arguments.count("The limit of a queue", limit, least=1)
-        deadline = None if timeout is None else monotonic() + timeout
+        deadline = deadline_of(timeout)
         args = (self._wire.pack(value), most, policy, round(delay * 1000))
         while not self._client.run(_PUT, self._keys(queue), *args, timeout=timeout):
             if policy == "refuse":
@@ -227,7 +228,7 @@ class RedisQueues:
         """See contracts.Queues."""
         arguments.seconds("A lease", lease, zero=False)
         arguments.count("max_deliveries", max_deliveries, least=0)
-        deadline = None if timeout is None else monotonic() + timeout
+        deadline = deadline_of(timeout)
         keys = self._keys(queue)
         most = 0 if queue.endswith(DEAD) else max_deliveries
         args = (max(1, round(lease * 1000)), most, BURIES_MS)

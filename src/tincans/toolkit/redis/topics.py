@@ -17,6 +17,7 @@ from tincans.contracts import Buffer, Note, Parts, Policy, Wire
 from tincans.core.hub import arguments
 from tincans.core.hub.topics import matcher, one_topic
 from tincans.errors import ClosedError, DisconnectedError, FullError, TincansError, UnreachableError
+from tincans.toolkit.deadline import deadline_of, left_of
 from tincans.toolkit.redis.client import FIRST_PAUSE, GRACE, LAST_PAUSE, RedisClient
 from tincans.toolkit.redis.line import Line, Place, dial
 from tincans.toolkit.redis.mail import LARGEST
@@ -82,9 +83,9 @@ class Listening:
         line = self._line
         if line is None:
             raise DisconnectedError("The subscription was cut; receive again to subscribe again.", url=self._place.url)
-        deadline = None if timeout is None else monotonic() + timeout
+        deadline = deadline_of(timeout)
         while True:
-            left = None if deadline is None else max(0.0, deadline - monotonic())
+            left = left_of(deadline)
             try:
                 pushed: list[Any] | None = line.receive(timeout=left)
             except ClosedError:
@@ -133,12 +134,12 @@ class RedisSubscription:
         """See contracts.Subscription."""
         if self._closed:
             raise ClosedError("This subscription was closed.")
-        deadline = None if timeout is None else monotonic() + timeout
+        deadline = deadline_of(timeout)
         while not self._waiting:
             self._raise_what_happened()
             if self._listening.open(timeout):
                 self._missed = None
-            left = None if deadline is None else max(0.0, deadline - monotonic())
+            left = left_of(deadline)
             if not self._take_in(left) and deadline is not None and monotonic() >= deadline:
                 return None
         topic, payload = self._waiting.popleft()

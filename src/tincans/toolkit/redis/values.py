@@ -14,6 +14,7 @@ from typing import Any
 from tincans.contracts import Change, Wire
 from tincans.core.hub import arguments
 from tincans.errors import ClosedError, DisconnectedError
+from tincans.toolkit.deadline import deadline_of
 from tincans.toolkit.redis.client import RedisClient, Script
 from tincans.toolkit.redis.topics import OURS, Listening
 
@@ -133,7 +134,7 @@ class RedisWatch:
 
     def receive(self, *, timeout: float | None) -> Change | None:
         """See contracts.Subscription."""
-        deadline = None if timeout is None else monotonic() + timeout
+        deadline = deadline_of(timeout)
         while True:
             if self._closed:
                 raise ClosedError("This watch was closed.")

@@ -22,6 +22,7 @@ from typing import Any
 
 from tincans import _speed
 from tincans.errors import NameInUseError
+from tincans.toolkit.deadline import deadline_of
 from tincans.toolkit.doorbell import Doorbell
 from tincans.toolkit.fork_guard import abandon_in_child
 
@@ -138,7 +139,7 @@ class BellWatch:
 
     def wait(self, timeout: float | None) -> bool:
         """Until it rings, at most LOOK. False when `timeout` seconds have passed."""
-        deadline = None if timeout is None else time.monotonic() + timeout
+        deadline = deadline_of(timeout)
         with self._guard:
             if self.closed:
                 return False

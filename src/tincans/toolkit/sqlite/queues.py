@@ -21,11 +21,12 @@ from tincans.core.hub import arguments
 from tincans.core.hub.dead_letter import DEAD, dead_letter, is_spent
 from tincans.core.hub.queue_errors import lease_lost, no_room, queue_full
 from tincans.errors import ProtocolError
+from tincans.toolkit.deadline import deadline_of, left_of
 from tincans.toolkit.files.byte_lock import ByteLock
 from tincans.toolkit.files.shared_bell import slot_of
 from tincans.toolkit.fork_guard import abandon_in_child
 from tincans.toolkit.sqlite.layout import FREE, OWNERS, READY
-from tincans.toolkit.sqlite.store import Store, deadline_of, left_of
+from tincans.toolkit.sqlite.store import Store
 
 _PUT = "INSERT INTO jobs (queue, value, due) VALUES (?, ?, ?)"
 _FIRST = (

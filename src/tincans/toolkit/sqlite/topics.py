@@ -19,8 +19,9 @@ from tincans.contracts import Note, Policy, Wire
 from tincans.core.hub import arguments
 from tincans.core.hub.topics import matcher, one_topic
 from tincans.errors import ClosedError, FullError
+from tincans.toolkit.deadline import deadline_of, left_of
 from tincans.toolkit.sqlite.layout import NEWS
-from tincans.toolkit.sqlite.store import Store, deadline_of, left_of
+from tincans.toolkit.sqlite.store import Store
 
 MOST_NOTES = 10_000
 OLDEST_NOTE = 86_400.0
