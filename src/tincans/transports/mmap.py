@@ -27,7 +27,7 @@ from tincans.core.address import Address, Option
 from tincans.core.hub import arguments
 from tincans.errors import AddressError, UnsupportedError
 from tincans.facts import NATIVE, Facts, No
-from tincans.toolkit.files.change_watch import LOOK, ChangeWatch
+from tincans.toolkit.files.change_watch import LOOK, watch_path
 from tincans.toolkit.files.runtime_directory import path_of
 from tincans.toolkit.files.value_watch import ValueWatch
 from tincans.toolkit.mapped.line import MappedLine
@@ -123,7 +123,7 @@ class MmapValues:
 
     def watch(self, key: str, *, timeout: float | None) -> ValueWatch:
         """See contracts.Values."""
-        watch = ChangeWatch(self._store.path, look=self._look)
+        watch = watch_path(self._store.path, look=self._look)
         return ValueWatch(key, lambda: self.get(key), watch)
 
 

@@ -10,7 +10,7 @@ from tincans.contracts import Buffer, Parts
 from tincans.toolkit.deadline import deadline_of, left_of
 from tincans.toolkit.document.connection import is_answered, outcome
 from tincans.toolkit.document.json_document import JsonDocument
-from tincans.toolkit.files.change_watch import ChangeWatch
+from tincans.toolkit.files.change_watch import watch_path
 
 _decode = msgspec.json.Decoder().decode
 
@@ -34,7 +34,7 @@ class DocumentAnswers:
         if found is not None or timeout == 0:
             return found
         deadline = deadline_of(timeout)
-        watch = ChangeWatch(self._document.path.parent)
+        watch = watch_path(self._document.path.parent)
         try:
             while (found := self._found(ticket)) is None:
                 left = left_of(deadline)

@@ -23,7 +23,7 @@ from tincans.errors import ClosedError, TooLargeError, WaitTimeoutError
 from tincans.toolkit.deadline import deadline_of, left_of
 from tincans.toolkit.descriptor_writer import size
 from tincans.toolkit.document.json_document import Content, Draft, JsonDocument
-from tincans.toolkit.files.change_watch import ChangeWatch
+from tincans.toolkit.files.change_watch import watch_path
 
 GRACE = 60.0
 """Seconds that a result stays at least: its caller may not have looked yet."""
@@ -79,7 +79,7 @@ class DocumentConnection(ABC):
         self.max_message = max_message
         self._document = document
         self._keeping = keeping
-        self._watch = ChangeWatch(document.path.parent)
+        self._watch = watch_path(document.path.parent)
         self._out: deque[tuple[int, bytes]] = deque()
         self._ready: deque[list[Buffer]] = deque()
         self._has_looked = False

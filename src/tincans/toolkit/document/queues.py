@@ -23,7 +23,7 @@ from tincans.core.hub.queue_errors import lease_lost, no_room, queue_full
 from tincans.errors import KeepError
 from tincans.toolkit.deadline import deadline_of, left_of
 from tincans.toolkit.document.json_document import Draft, JsonDocument
-from tincans.toolkit.files.change_watch import ChangeWatch
+from tincans.toolkit.files.change_watch import watch_path
 
 Job = dict[str, Any]
 T = TypeVar("T")
@@ -128,7 +128,7 @@ class DocumentQueues:
         if found is not None or timeout == 0:
             return found
         deadline = deadline_of(timeout)
-        watch = ChangeWatch(self._document.path.parent)
+        watch = watch_path(self._document.path.parent)
         try:
             while (found := attempt()) is None:
                 left = left_of(deadline)
