@@ -1,7 +1,7 @@
 """Ticket: a call that was left for a program which may not run now, and its answer, whenever it comes.
 
 Rules of this file
-- A face, like verbs.py; the method's board keeps the calls and their answers (contracts.Answers).
+- A face, like verbs/; the method's board keeps the calls and their answers (contracts.Answers).
 - A ticket is a short text: keep it anywhere and ask with `peer.ticket(text)`, also from another program, another day.
 """
 

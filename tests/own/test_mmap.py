@@ -141,7 +141,7 @@ def test_a_stopped_writer_holds_up_other_writers_until_their_timeout_and_no_read
     store = MappedStore(tmp_path / "board", size=65536, wire="native")
     other = MappedStore(tmp_path / "board", size=65536, wire="native")
     store.set("k", b"1", timeout=1)
-    with store._locked(1):
+    with store._file.locked(timeout=1):
         with pytest.raises(WaitTimeoutError, match="Another program"):
             other.set("k", b"2", timeout=0.1)
         assert other.get("k") == (1, b"1")
@@ -158,7 +158,7 @@ def test_a_writer_killed_at_any_of_its_writes_leaves_the_old_value_or_the_new(st
     def dying(data: bytes, at: int) -> None:
         writes.append(at)
         half = len(data) // 2 if len(writes) == step else len(data)
-        os.pwrite(store._fd, data[:half], at)
+        os.pwrite(store._file.fd, data[:half], at)
         if len(writes) == step:
             raise ProcessLookupError("killed here")
 

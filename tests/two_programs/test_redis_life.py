@@ -18,7 +18,7 @@ from servers.redis import RedisServer, redis_server
 from two_programs.programs import FACES, Program, Stage, until
 
 NOTICED = 1.5
-"""Seconds until a death is noticed: what redis_presence.LOOK promises, and time for a busy machine."""
+"""Seconds until a death is noticed: what toolkit/redis/presence.py promises (LOOK), and time for a busy machine."""
 
 RESUMES = 2.0
 both_faces = pytest.mark.parametrize("face", FACES)

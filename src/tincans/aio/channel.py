@@ -44,6 +44,7 @@ from tincans.pump.calling import PLAIN, Reading, answer_left, request_left
 from tincans.pump.dialing import FIRST_BACKOFF, Attempts, Dialer, backoffs
 from tincans.pump.execution import release
 from tincans.pump.link import Link
+from tincans.toolkit.deadline import deadline_of, left_of
 from tincans.toolkit.fork_guard import abandon_in_child
 
 COME_BACK_AT_MOST = 5.0
@@ -172,9 +173,9 @@ class AsyncChannel:
     ) -> Any:
         """A call that may be repeated: after a reconnect it is sent again under the same key, until the deadline."""
         key = os.urandom(16).hex()
-        deadline = None if timeout is None else time.monotonic() + timeout
+        deadline = deadline_of(timeout)
         while True:
-            left = None if deadline is None else max(0.001, deadline - time.monotonic())
+            left = left_of(deadline, least=0.001)
             try:
                 link = await self.link(left)
                 return await calling.call(link, name, args, kwargs, timeout=left, key=key, reading=self.reading)

@@ -23,6 +23,7 @@ from tincans.contracts import Buffer, Change, Delivery, Parts, Policy
 from tincans.errors import TincansError
 from tincans.finder import Method
 from tincans.pump.server_board import hub_is_first, speaks_hub
+from tincans.toolkit.deadline import deadline_of, left_of
 
 SLICE = 1.0
 T = TypeVar("T")
@@ -30,7 +31,7 @@ T = TypeVar("T")
 
 async def _in_slices(wait: Callable[[float], Awaitable[T | None]], timeout: float | None) -> T | None:
     """Call `wait(seconds)` again and again until it gives something or `timeout` seconds have passed."""
-    deadline = None if timeout is None else time.monotonic() + timeout
+    deadline = deadline_of(timeout)
     while True:
         left = SLICE if deadline is None else min(SLICE, max(0.0, deadline - time.monotonic()))
         found = await wait(left)
@@ -48,13 +49,13 @@ class ThreadedSubscription:
 
     async def receive(self, *, timeout: float | None) -> Any | None:
         """What a thread is receiving when the time is up, or the task is cancelled, is there for the next `receive`."""
-        deadline = None if timeout is None else time.monotonic() + timeout
+        deadline = deadline_of(timeout)
         while True:
             if self._receiving is None:
                 receive = partial(self._subscription.receive, timeout=SLICE)
                 self._receiving = asyncio.create_task(in_thread(receive, long=True))
                 self._receiving.add_done_callback(forget)
-            left = None if deadline is None else max(0.0, deadline - time.monotonic())
+            left = left_of(deadline)
             await asyncio.wait({self._receiving}, timeout=left)
             found = self._found()
             if found is not None or (deadline is not None and time.monotonic() >= deadline):

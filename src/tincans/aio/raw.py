@@ -13,7 +13,6 @@ Rules of this file
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
@@ -28,6 +27,7 @@ from tincans.errors import ClosedError, DisconnectedError, TincansError, WaitTim
 from tincans.pump.dialing import Attempts
 from tincans.pump.raw_string import RawMethod, RawString, raw_method
 from tincans.raw import CONNECT_TIMEOUT, WAIT
+from tincans.toolkit.deadline import deadline_of, left_of
 
 __all__ = ["Connection", "Framing", "Listener", "connect", "listen"]
 
@@ -146,11 +146,11 @@ class Connection:
         return message
 
     async def _take(self, timeout: float | None) -> Any:
-        string, deadline = self._string, None if timeout is None else time.monotonic() + timeout
+        string, deadline = self._string, deadline_of(timeout)
         if string.connection.fileno() is None:
             return await self._taken_by_thread(timeout)
         while (message := string.take(timeout=0)) is NOTHING:
-            left = None if deadline is None else deadline - time.monotonic()
+            left = left_of(deadline)
             if left is not None and left <= 0:
                 return NOTHING
             fd = string.connection.fileno()  # it may change when a string is decided
@@ -161,9 +161,9 @@ class Connection:
 
     async def _taken_by_thread(self, timeout: float | None) -> Any:
         """One thread waits; a task that is cancelled leaves what it gets to the next one."""
-        deadline = None if timeout is None else time.monotonic() + timeout
+        deadline = deadline_of(timeout)
         while True:
-            left = None if deadline is None else max(0.0, deadline - time.monotonic())
+            left = left_of(deadline)
             if self._taking is None:
                 wait = SLICE if left is None else min(left, SLICE)
                 self._taking = asyncio.ensure_future(in_thread(partial(self._string.take, timeout=wait), long=True))
@@ -207,7 +207,7 @@ class Connection:
     @asynccontextmanager
     async def _turn(self, lock: asyncio.Lock, timeout: float | None) -> AsyncIterator[float | None]:
         """Be the only task inside; what is left of the timeout then."""
-        deadline = None if timeout is None else time.monotonic() + timeout
+        deadline = deadline_of(timeout)
         if lock.locked():
             try:
                 await asyncio.wait_for(lock.acquire(), timeout)
@@ -218,7 +218,7 @@ class Connection:
         else:
             await lock.acquire()
         try:
-            yield None if deadline is None else max(0.0, deadline - time.monotonic())
+            yield left_of(deadline)
         finally:
             lock.release()
 
@@ -264,7 +264,7 @@ class Listener:
 
     async def accept(self, *, timeout: float | None = None) -> Connection | None:
         """The next connection; None when none came within `timeout` seconds (None: wait for ever)."""
-        deadline = None if timeout is None else time.monotonic() + timeout
+        deadline = deadline_of(timeout)
         async with self._accepting:
             accepted = await self._accepted(deadline)
         return None if accepted is None else Connection(self._method.string(accepted))
@@ -272,7 +272,7 @@ class Listener:
     async def _accepted(self, deadline: float | None) -> contracts.Connection | None:
         fd = self._listener.fileno()
         while True:
-            left = None if deadline is None else max(0.0, deadline - time.monotonic())
+            left = left_of(deadline)
             if fd is None:
                 job = partial(self._listener.accept, timeout=left)
                 return await in_thread(job, long=True, discard=_close)

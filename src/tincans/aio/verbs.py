@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import time
 import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator
 from typing import Any, NoReturn
@@ -20,6 +19,7 @@ from tincans.aio.board import Board, Queues, Subscription, Values
 from tincans.aio.waiting import Opening
 from tincans.contracts import Delivery, Policy
 from tincans.errors import LeaseLostError, TincansError, WaitTimeoutError
+from tincans.toolkit.deadline import deadline_of, left_of
 from tincans.verbs import FLAG_PREFIX, LEASE, MAX_DELIVERIES
 
 Boards = Callable[[], Awaitable[Board]]
@@ -307,11 +307,11 @@ class Flag:
 
     async def wait(self, timeout: float | None = None) -> bool:
         """Until it is set; False when `timeout` seconds have passed first."""
-        deadline = None if timeout is None else time.monotonic() + timeout
+        deadline = deadline_of(timeout)
         watch = await (await self._board()).values.watch(self._key, timeout=self._timeout)
         try:
             while True:
-                left = None if deadline is None else max(0.0, deadline - time.monotonic())
+                left = left_of(deadline)
                 change = await watch.receive(timeout=left)
                 if change is None:
                     return False

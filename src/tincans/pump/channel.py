@@ -41,6 +41,7 @@ from tincans.pump.hub_board import hub_board
 from tincans.pump.link import Link
 from tincans.pump.plain_calls import PROBE_AFTER
 from tincans.pump.reactor import reactor
+from tincans.toolkit.deadline import deadline_of, left_of
 
 if TYPE_CHECKING:
     from tincans.core.dispatch import Dispatcher
@@ -187,9 +188,9 @@ class Channel:
     def call_again(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], *, timeout: float | None) -> Any:
         """A call that may be repeated: after a reconnect it is sent again under the same key, until the deadline."""
         key = os.urandom(16).hex()
-        deadline = None if timeout is None else time.monotonic() + timeout
+        deadline = deadline_of(timeout)
         while True:
-            left = None if deadline is None else max(0.001, deadline - time.monotonic())
+            left = left_of(deadline, least=0.001)
             try:
                 link = self.link(left)
                 return calling.call(link, name, args, kwargs, timeout=left, key=key, reading=self.reading)

@@ -10,11 +10,11 @@ Rules of this file
 from __future__ import annotations
 
 import threading
-from time import monotonic
 from typing import Any
 
 from tincans.contracts import Buffer, Connection, Parts, Wire
 from tincans.errors import DisconnectedError, WaitTimeoutError
+from tincans.toolkit.deadline import deadline_of, left_of
 
 MOST_OWED = 1000
 
@@ -65,9 +65,9 @@ class ConversingConnection:
     def receive(self, *, timeout: float | None) -> list[Buffer] | None:
         """See contracts.Connection."""
         messages = self._conversation.messages
-        deadline = None if timeout is None else monotonic() + timeout
+        deadline = deadline_of(timeout)
         while not messages:
-            parts = self._inner.receive(timeout=None if deadline is None else max(0.0, deadline - monotonic()))
+            parts = self._inner.receive(timeout=left_of(deadline))
             if parts is None:
                 return None
             with self._guard:

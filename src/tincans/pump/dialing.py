@@ -26,6 +26,7 @@ from tincans.errors import (
 )
 from tincans.finder import find_framing
 from tincans.pump.keys import keys_of
+from tincans.toolkit.deadline import deadline_of
 from tincans.version import VERSION
 
 FIRST_BACKOFF = 0.01
@@ -93,7 +94,7 @@ class Attempts:
     def __init__(self, url: str, timeout: float | None) -> None:
         self._url = url
         self._timeout = timeout
-        self._deadline = None if timeout is None else time.monotonic() + timeout
+        self._deadline = deadline_of(timeout)
         self._backoffs = backoffs(FIRST_BACKOFF, LAST_BACKOFF)
 
     def left(self) -> float:

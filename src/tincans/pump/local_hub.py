@@ -8,7 +8,6 @@ Rules of this file
 from __future__ import annotations
 
 import threading
-import time
 from collections import deque
 from collections.abc import Callable
 from typing import Any
@@ -19,6 +18,7 @@ from tincans.core.streams import ENDED
 from tincans.errors import ClosedError, FullError, TincansError, WaitTimeoutError
 from tincans.pump.carrying import written_down
 from tincans.pump.hub_service import HubService
+from tincans.toolkit.deadline import deadline_of, left_of
 
 
 class LocalTicket:
@@ -85,14 +85,14 @@ class LocalElements:
             self._changed.notify()
 
     def receive(self, *, timeout: float | None) -> Any:
-        deadline = None if timeout is None else time.monotonic() + timeout
+        deadline = deadline_of(timeout)
         with self._changed:
             while not self._elements:
                 if self._error is not None:
                     raise self._error
                 if self._ended:
                     return ENDED
-                left = None if deadline is None else deadline - time.monotonic()
+                left = left_of(deadline)
                 if left is not None and left <= 0:
                     return None
                 self._changed.wait(left)

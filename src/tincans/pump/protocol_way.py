@@ -23,6 +23,7 @@ from tincans.pump.calling import Reading
 from tincans.pump.dialing import Attempts
 from tincans.pump.hub_board import hub_board
 from tincans.pump.keys import keys_of
+from tincans.toolkit.deadline import deadline_of, left_of
 from tincans.toolkit.fork_guard import abandon_in_child
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ class ProtocolWay:
     def _until_sent(self, step: Callable[[float | None], T], timeout: float | None) -> T:
         """What `step` gives, given the seconds that are left. One that never left is taken again until the deadline."""
         attempts = Attempts(self.url, timeout)
-        deadline = None if timeout is None else time.monotonic() + timeout
+        deadline = deadline_of(timeout)
         left = timeout
         while True:
             try:
@@ -87,13 +88,13 @@ class ProtocolWay:
                 if error.outcome != "not_sent" or self._closed:
                     raise
                 time.sleep(attempts.pause(error))
-            left = None if deadline is None else max(0.001, deadline - time.monotonic())
+            left = left_of(deadline, least=0.001)
 
     def call_again(self, name: str, args: Any, kwargs: Any, *, timeout: float | None) -> Any:
         """A call that may be repeated until its deadline."""
-        deadline = None if timeout is None else time.monotonic() + timeout
+        deadline = deadline_of(timeout)
         while True:
-            left = None if deadline is None else max(0.001, deadline - time.monotonic())
+            left = left_of(deadline, least=0.001)
             try:
                 return self._call_once(name, args, kwargs, left)
             except DisconnectedError:

@@ -9,7 +9,6 @@ Rules of this file
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -33,6 +32,7 @@ from tincans.errors import (
 )
 from tincans.facts import No
 from tincans.finder import find_transport, is_protocol
+from tincans.toolkit.deadline import deadline_of, left_of
 
 _FRAMINGS = ("frames", "lines", "none")
 _KEY_OPTIONS = ("key", "key_file", "key_name")
@@ -151,10 +151,10 @@ class RawString:
         """Send; False when a part has left and the rest is kept (see `flush`). WaitTimeoutError: nothing has left."""
         if not data and not self._keeps_empty:
             return True
-        deadline = None if timeout is None else time.monotonic() + timeout
+        deadline = deadline_of(timeout)
         with self._turn(self._sending, timeout):
-            self.connection.send([data], timeout=_left(deadline))
-            return self.connection.flush(timeout=_left(deadline))
+            self.connection.send([data], timeout=left_of(deadline))
+            return self.connection.flush(timeout=left_of(deadline))
 
     def send(self, message: Any, *, timeout: float | None) -> None:
         """Send one whole message."""
@@ -249,7 +249,7 @@ class RawString:
         return bytes(parts[0])
 
     def _unpacked(self, unpacking: Unpacking, timeout: float | None) -> Any:
-        deadline = None if timeout is None else time.monotonic() + timeout
+        deadline = deadline_of(timeout)
         while (message := unpacking.next()) is NOTHING:
             try:
                 parts = self.connection.receive(timeout=0)
@@ -257,7 +257,7 @@ class RawString:
                     unpacking.hurry()
                     if (message := unpacking.next()) is not NOTHING:
                         return message
-                    parts = self.connection.receive(timeout=_left(deadline))
+                    parts = self.connection.receive(timeout=left_of(deadline))
             except DisconnectedError as error:
                 return self._last(unpacking, error)
             if parts is None:
@@ -279,18 +279,14 @@ class RawString:
     @contextmanager
     def _turn(self, lock: threading.Lock, timeout: float | None) -> Iterator[float | None]:
         """Be the only one inside; what is left of the timeout then."""
-        deadline = None if timeout is None else time.monotonic() + timeout
+        deadline = deadline_of(timeout)
         if not lock.acquire(timeout=-1 if timeout is None else max(0.0, timeout)):
             raise WaitTimeoutError(f"Another thread used this string for all of {timeout:g} s.", url=self.url)
         try:
-            yield _left(deadline)
+            yield left_of(deadline)
         finally:
             lock.release()
 
     def close(self) -> None:
         """End it; whoever waits gets ClosedError."""
         self.connection.close()
-
-
-def _left(deadline: float | None) -> float | None:
-    return None if deadline is None else max(0.0, deadline - time.monotonic())

@@ -18,6 +18,7 @@ from typing import Any
 
 from tincans.contracts import Connection
 from tincans.errors import ClosedError, TincansError
+from tincans.toolkit.deadline import deadline_of, left_of
 from tincans.toolkit.doorbell import Doorbell
 from tincans.toolkit.fork_guard import abandon_in_child
 from tincans.toolkit.mp_proof import Proof
@@ -49,13 +50,13 @@ class ProvingListener:
 
     def accept(self, *, timeout: float | None) -> Connection | None:
         """See contracts.Listener."""
-        deadline = None if timeout is None else monotonic() + timeout
+        deadline = deadline_of(timeout)
         self._accepting = True
         events = 0
         try:
             while not self._closed:
                 self._cut_the_late()
-                left = None if deadline is None else max(0.0, deadline - monotonic())
+                left = left_of(deadline)
                 happened = self._epoll.poll(left, 1)
                 if not happened or (left == 0 and events > _AT_ONCE):
                     return None

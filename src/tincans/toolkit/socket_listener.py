@@ -20,6 +20,7 @@ from typing import Final
 
 from tincans.contracts import Connection
 from tincans.errors import ClosedError, TincansError
+from tincans.toolkit.deadline import deadline_of
 from tincans.toolkit.fork_guard import abandon_in_child
 
 BACKLOG: Final = 4096
@@ -68,7 +69,7 @@ class SocketListener:
 
     def accept(self, *, timeout: float | None) -> Connection | None:
         """The next connection that may come in; see contracts.Listener."""
-        deadline = None if timeout is None else time.monotonic() + timeout
+        deadline = deadline_of(timeout)
         self._accepting += 1
         try:
             while not self._closed:

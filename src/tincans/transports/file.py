@@ -16,7 +16,7 @@ PATH.lock) and follows this may be either side. State is `{"state": {"mood": "go
 `{"flags": {"paused": true}}`, jobs `{"queues": {"jobs": [{"value": 5}]}}`.
 
 Rules of this file
-- Only the place, the options and the two ends; what stands where in the document is in toolkit/document_*.py.
+- Only the place, the options and the two ends; what stands where in the document is the business of toolkit/document.
 """
 
 from __future__ import annotations

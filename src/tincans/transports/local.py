@@ -20,7 +20,7 @@ from tincans.toolkit import local_string
 from tincans.toolkit.files.runtime_directory import path_of
 
 FACTS = Facts(
-    summary="The best there is between programs of one machine, found by name",
+    summary="the best there is between programs of one machine, found by name",
     share=Yes("native", "1 MiB and more as sealed shared memory, passed by descriptor, mapped by the receiver"),
     one_memory=True,
     untested=("macos",),

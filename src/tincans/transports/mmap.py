@@ -10,7 +10,7 @@ Limits: this machine, this user. The values of all keys together fit into half o
 programs that map it and read or write a line: the value of the key "line", or words such as `mood=sunny n=5`.
 
 Rules of this file
-- Nothing but the file's place and the values' wire; the layouts are in toolkit/mapped/store.py and mapped_line.py.
+- Nothing but the file's place and the values' wire; the layouts are in toolkit/mapped/store.py and line.py.
 - Who watches sleeps in inotify, which tells of each pwrite. A program that writes its line through a mapping is seen at
   the next look, LINE_LOOK later.
 """
@@ -27,14 +27,14 @@ from tincans.core.address import Address, Option
 from tincans.core.hub import arguments
 from tincans.errors import AddressError, UnsupportedError
 from tincans.facts import NATIVE, Facts, No
-from tincans.toolkit.files.change_watch import LOOK, ChangeWatch
+from tincans.toolkit.files.change_watch import LOOK, watch_path
 from tincans.toolkit.files.runtime_directory import path_of
 from tincans.toolkit.files.value_watch import ValueWatch
 from tincans.toolkit.mapped.line import MappedLine
 from tincans.toolkit.mapped.store import Held, MappedStore
 
 FACTS = Facts(
-    summary="values and flags in the pages of a file: read in microseconds, without asking anybody",
+    summary="values and flags in the pages of a file, read in microseconds without asking anybody",
     call=No("a page of memory answers nothing", "file"),
     publish=No("only the latest value stands in the file, so news would be lost unseen", "unix"),
     queue=No("a file of fixed size holds values, not jobs", "file"),
@@ -123,7 +123,7 @@ class MmapValues:
 
     def watch(self, key: str, *, timeout: float | None) -> ValueWatch:
         """See contracts.Values."""
-        watch = ChangeWatch(self._store.path, look=self._look)
+        watch = watch_path(self._store.path, look=self._look)
         return ValueWatch(key, lambda: self.get(key), watch)
 
 

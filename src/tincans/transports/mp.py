@@ -41,7 +41,7 @@ from tincans.toolkit.proving_listener import ProvingListener
 from tincans.toolkit.socket_listener import Admit, SocketListener
 
 FACTS = Facts(
-    summary="Python's own multiprocessing.connection, with its authkey; also to its Client and Listener",
+    summary="Python's own multiprocessing.connection, also to its Client and Listener",
     share=Yes("native", "inside the message, copied once each way"),
     reach="network",
     leaves_behind="at a path, after kill -9, a socket file and a lock file, which block nobody",

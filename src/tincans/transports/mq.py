@@ -28,6 +28,7 @@ from tincans.contracts import Board, Framing, Identity, Wire
 from tincans.core.address import Address, Option
 from tincans.errors import AddressError, ClosedError, DeniedError, TincansError, UnreachableError
 from tincans.facts import Facts, Yes
+from tincans.toolkit.deadline import deadline_of, left_of
 from tincans.toolkit.doorbell import Doorbell
 from tincans.toolkit.files import name_lock
 from tincans.toolkit.files.name_lock import NameLock
@@ -38,7 +39,7 @@ from tincans.toolkit.mq.connection import QueueConnection, watch
 from tincans.toolkit.mq.message_queue import MessageQueue
 
 FACTS = Facts(
-    summary="POSIX message queues: small, so what is large is cut up, and few clients fit into the kernel's limits",
+    summary="POSIX message queues: the kernel's own, small, for few clients",
     share=Yes("native", "cut up beside the message and copied once each way: slow for large ones"),
     leaves_behind="after kill -9 a queue and a marker file, which block nobody and go at the next start of a server",
     extra="mq",
@@ -123,7 +124,7 @@ class MqListener:
 
     def accept(self, *, timeout: float | None) -> QueueConnection | None:
         """See contracts.Listener."""
-        deadline = None if timeout is None else monotonic() + timeout
+        deadline = deadline_of(timeout)
         self._accepting = True
         try:
             while not self._closed:
@@ -133,7 +134,7 @@ class MqListener:
                         break
                     if (connection := self._join(data)) is not None:
                         return connection
-                left = None if deadline is None else deadline - monotonic()
+                left = left_of(deadline)
                 if left is not None and left <= 0:
                     return None
                 self._wait(left)

@@ -29,7 +29,7 @@ from tincans.toolkit.redis.line import Place, place_of
 from tincans.toolkit.redis.mail import LARGEST
 
 FACTS = Facts(
-    summary="Redis or Valkey: calls shared by several servers, topics, durable queues, state, locks, across machines",
+    summary="Redis or Valkey: calls shared by several servers, durable queues, topics, state and locks",
     publish=NATIVE,
     queue=NATIVE,
     state=NATIVE,
@@ -67,16 +67,19 @@ class RedisTransport:
         return FACTS if place_of(address, OPTIONS).name else replace(FACTS, call=_NO_CALLS, share=_NO_CALLS)
 
     def connect(self, address: Address, *, timeout: float, framing: Framing) -> Connection:
+        """See contracts.Transport."""
         from tincans.toolkit.redis.lobby import connect
 
         return connect(_place(address), framing, timeout=timeout)
 
     def listen(self, address: Address, *, framing: Framing) -> Listener:
+        """See contracts.Transport."""
         from tincans.toolkit.redis.lobby import RedisListener
 
         return RedisListener(_place(address), framing, str(address))
 
     def board(self, address: Address, *, wire: Wire, timeout: float) -> Board | None:
+        """See contracts.Transport."""
         from tincans.toolkit.redis.board import redis_board
 
         return redis_board(_place(address), wire, timeout=timeout)

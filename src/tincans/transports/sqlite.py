@@ -28,7 +28,7 @@ from tincans.errors import AddressError
 from tincans.facts import NATIVE, Facts, Yes
 
 FACTS = Facts(
-    summary="one file: durable queues, state and calls, between programs that need not run at the same time",
+    summary="one file: durable queues, state and calls between programs that need not run at the same time",
     publish=Yes("native", "a bounded table of notes, read from a position on; losses are counted"),
     queue=NATIVE,
     state=NATIVE,

@@ -35,7 +35,7 @@ from tincans.toolkit.tcp_socket import (
 )
 
 FACTS = Facts(
-    summary="TCP: over a network, or loopback; with a key and TLS when asked",
+    summary="TCP over a network or loopback, with a key and TLS when asked",
     share=Yes("native", "beside the message, without a copy in this library"),
     reach="network",
     untested=("macos",),

@@ -25,7 +25,7 @@ from tincans.toolkit import unix_socket
 from tincans.toolkit.files.runtime_directory import path_of
 
 FACTS = Facts(
-    summary="Unix sockets: between programs of one machine, found by a name or a path",
+    summary="Unix sockets between programs of one machine, found by a name or a path",
     share=Yes("native", "1 MiB and more as sealed shared memory, passed by descriptor, mapped by the receiver"),
     one_memory=True,
     untested=("macos",),

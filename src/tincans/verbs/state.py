@@ -7,11 +7,11 @@ Rules of this file
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from typing import Any
 
 from tincans.contracts import Values
+from tincans.toolkit.deadline import deadline_of, left_of
 from tincans.verbs.messages import Messages
 
 FLAG_PREFIX = "flag:"
@@ -88,11 +88,11 @@ class Flag:
 
     def wait(self, timeout: float | None = None) -> bool:
         """Until it is set; False when `timeout` seconds have passed first."""
-        deadline = None if timeout is None else time.monotonic() + timeout
+        deadline = deadline_of(timeout)
         watch = self._values.watch(self._key, timeout=self._timeout)
         try:
             while True:
-                left = None if deadline is None else max(0.0, deadline - time.monotonic())
+                left = left_of(deadline)
                 change = watch.receive(timeout=left)
                 if change is None:
                     return False

@@ -15,9 +15,10 @@ from typing import Any
 
 from tincans.core.hub import arguments
 from tincans.core.hub.claims import Claims
+from tincans.core.hub.dead_letter import DEAD, dead_letter
 from tincans.core.hub.journal import JobBuried, JobCounted, JobDelayed, JobPut, JobRemoved, Journal
 from tincans.core.hub.outcomes import Done, Outcome
-from tincans.core.hub.queue import DEAD, Job, Lease, Queue
+from tincans.core.hub.queue import Job, Lease, Queue
 from tincans.core.hub.timers import Timers
 from tincans.errors import FullError, LeaseLostError
 
@@ -159,8 +160,7 @@ class Jobs:
         dead = self.open(source.name + DEAD, always=True)
         while dead.waiting + len(dead.leased) >= self._most and dead.waiting:
             self._drop(dead)
-        reason = f"delivered {deliveries} times and never acknowledged; the last time {job.reason}"
-        job.value = {"queue": source.name, "value": value, "deliveries": deliveries, "reason": reason}
+        job.value = dead_letter(source.name, value, deliveries, job.reason)
         job.queue, job.deliveries, job.in_front = dead, 0, False
         dead.fresh.append(job)
         self.touched[dead] = self.touched[source] = None

@@ -17,9 +17,6 @@ from typing import Any
 
 from tincans.core.hub.claims import Home
 
-DEAD = ".dead"
-"""What the name of a queue of dead letters ends in."""
-
 
 @dataclass(slots=True, eq=False)
 class Job:

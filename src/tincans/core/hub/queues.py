@@ -4,8 +4,8 @@ Rules of this file
 - Never are jobs ready while takers wait, nor is there room while putters wait: `_serve` runs after every change that
   could bring the two together.
 - `limit` bounds the jobs that wait; the hub's own bound also counts those on lease.
-- What happens to a job is in jobs.py. A dead letter is {"queue", "value", "deliveries", "reason"} in the queue
-  `NAME.dead`, where nothing dies a second time; when that is as full as the hub allows, its oldest is dropped, counted.
+- What happens to a job is in jobs.py. When the queue of dead letters (dead_letter.py) is as full as the hub allows, its
+  oldest is dropped, counted.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from tincans.core.hub.jobs import Jobs
 from tincans.core.hub.journal import JobPut
 from tincans.core.hub.outcomes import Done, Failed, Outcome
 from tincans.core.hub.queue import Job, Lease, Putter, Queue, Taker
-from tincans.errors import ArgumentError, FullError, TincansError
+from tincans.core.hub.queue_errors import queue_full
+from tincans.errors import ArgumentError, TincansError
 
 LEASE = 30.0
 """Seconds that a job may be held without a sign of life, unless the taker says otherwise."""
@@ -59,7 +60,7 @@ class Queues:
         to = jobs.open(queue)
         if (to.putters and policy == "wait") or not jobs.has_room(to, limit):
             if policy == "refuse":
-                raise FullError(f"The queue {queue!r} is full: {to.waiting} jobs wait. Try again when some are taken.")
+                raise queue_full(queue, to.waiting)
             if policy == "wait":
                 self._wait_for_room(Putter(self, owner, ticket, to, value, limit, delay))
                 return

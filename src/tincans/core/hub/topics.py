@@ -68,6 +68,13 @@ def matcher(pattern: str) -> Match | None:
     return re.compile(r"\.".join(parts), re.DOTALL).fullmatch
 
 
+def one_topic(topic: str) -> str:
+    """The topic, for publishing. ArgumentError for a pattern."""
+    if matcher(topic) is not None:
+        raise ArgumentError(f"{topic!r} is a pattern: publish to one topic, without '*' and '>'.")
+    return topic
+
+
 class Topics:
     """The subscriptions of one hub."""
 
@@ -130,8 +137,7 @@ class Topics:
             self._patterns.pop(claim.pattern, None)
 
     def _find(self, topic: str) -> list[Hashable]:
-        if matcher(topic) is not None:
-            raise ArgumentError(f"{topic!r} is a pattern: publish to one topic, without '*' and '>'.")
+        one_topic(topic)
         found = list(self._exact.get(topic, ()))
         for listeners in self._patterns.values():
             if listeners.matches(topic):

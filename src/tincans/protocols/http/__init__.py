@@ -29,7 +29,7 @@ from tincans.toolkit.tcp_socket import KEY_OPTIONS, TLS_OPTIONS
 _CALLS_ONLY = No("JSON-RPC and XML-RPC know calls only", "http")
 
 FACTS = Facts(
-    summary="HTTP: REST with OpenAPI, JSON-RPC, XML-RPC and server-sent events on one port, for programs and browsers",
+    summary="REST with OpenAPI, JSON-RPC, XML-RPC and events on one port, for programs and browsers",
     call=NATIVE,
     publish=HUB,
     queue=HUB,
@@ -87,6 +87,7 @@ class HttpProtocol:
     dialects: Mapping[str, Facts] = DIALECTS
 
     def serve(self, address: Address, service: Service) -> Served:
+        """See contracts.protocol.PublicProtocol."""
         from tincans.protocols.http.serving import serve
 
         return serve(address, address.settings(OPTIONS), service)
@@ -99,6 +100,7 @@ class HttpProtocol:
         errors: Mapping[str, type[BaseException]],
         timeout: float,
     ) -> Caller:
+        """See contracts.protocol.PublicProtocol."""
         from tincans.protocols.http.connecting import connect
 
         return connect(address, address.settings(OPTIONS), keys, errors, timeout)

@@ -15,6 +15,7 @@ from typing import Any
 from tincans.core.address import Address
 from tincans.errors import ClosedError, DisconnectedError, TincansError, TooLargeError, UnreachableError
 from tincans.protocols.http.connection import HttpConnection, Response
+from tincans.toolkit.deadline import deadline_of
 from tincans.toolkit.fork_guard import abandon_in_child
 from tincans.toolkit.tcp_socket import DEFAULT_HOST, connect, tls_of, tune
 
@@ -63,7 +64,7 @@ class HttpClient:
                 " more.",
                 operation=operation,
             )
-        deadline = None if timeout is None else monotonic() + timeout
+        deadline = deadline_of(timeout)
         connection = self._take(deadline, operation)
         try:
             connection.send(b"%b%d\r\n\r\n%b" % (head, len(body), body), deadline, operation)

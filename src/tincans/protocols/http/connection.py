@@ -16,6 +16,7 @@ from typing import Any
 from msgspec import Struct
 
 from tincans.errors import CallTimeoutError, DisconnectedError, MissingLibraryError, ProtocolError
+from tincans.toolkit.deadline import left_of
 
 CHUNK = 256 * 1024
 MOST_HEAD = 64 * 1024
@@ -90,7 +91,7 @@ class HttpConnection:
         self._reading = _Reading(self._limit)
         self.reusable = False
         try:
-            self._stream.settimeout(_left(deadline))
+            self._stream.settimeout(left_of(deadline, least=0.001))
             self._stream.sendall(request)
         except TimeoutError:
             raise CallTimeoutError(f"{operation}: {self._url} took no request in time.", operation=operation) from None
@@ -147,7 +148,7 @@ class HttpConnection:
     def _more(self, deadline: float | None, operation: str) -> None:
         """Receive once and parse."""
         try:
-            self._stream.settimeout(_left(deadline))
+            self._stream.settimeout(left_of(deadline, least=0.001))
             data = self._stream.recv(CHUNK)
         except TimeoutError:
             raise CallTimeoutError(f"{operation} got no answer in time.", operation=operation) from None
@@ -195,10 +196,6 @@ class HttpConnection:
             self._stream.shutdown(socket.SHUT_RDWR)
         except (OSError, ValueError):
             pass
-
-
-def _left(deadline: float | None) -> float | None:
-    return None if deadline is None else max(0.001, deadline - monotonic())
 
 
 def _parser(reading: _Reading) -> Any:

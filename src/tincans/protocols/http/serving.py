@@ -29,6 +29,7 @@ class HttpServer:
         self._engine = engine
 
     def close(self) -> None:
+        """See contracts.protocol.Served."""
         self._engine.close()
 
 

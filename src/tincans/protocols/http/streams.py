@@ -17,6 +17,7 @@ from tincans.errors import ClosedError, DisconnectedError, TincansError
 from tincans.protocols.http.client import HttpClient
 from tincans.protocols.http.connection import HttpConnection
 from tincans.protocols.http.events import ALIVE_EVERY, Event, EventReader
+from tincans.toolkit.deadline import deadline_of
 
 SILENCE = 3 * ALIVE_EVERY
 
@@ -35,7 +36,7 @@ class EventStream:
 
     def receive(self, timeout: float | None) -> Event | None:
         """The next event; None at the timeout. DisconnectedError when the stream broke off, ClosedError."""
-        deadline = None if timeout is None else monotonic() + timeout
+        deadline = deadline_of(timeout)
         while not self._events:
             if self._closed:
                 raise ClosedError("This stream was closed.")

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import time
 import uuid
 
 import msgspec
 
 from tincans.contracts import Buffer, Parts
+from tincans.toolkit.deadline import deadline_of, left_of
 from tincans.toolkit.document.connection import is_answered, outcome
 from tincans.toolkit.document.json_document import JsonDocument
-from tincans.toolkit.files.change_watch import ChangeWatch
+from tincans.toolkit.files.change_watch import watch_path
 
 _decode = msgspec.json.Decoder().decode
 
@@ -33,11 +33,11 @@ class DocumentAnswers:
         found = self._found(ticket)
         if found is not None or timeout == 0:
             return found
-        deadline = None if timeout is None else time.monotonic() + timeout
-        watch = ChangeWatch(self._document.path.parent)
+        deadline = deadline_of(timeout)
+        watch = watch_path(self._document.path.parent)
         try:
             while (found := self._found(ticket)) is None:
-                left = None if deadline is None else deadline - time.monotonic()
+                left = left_of(deadline)
                 if left is not None and left <= 0:
                     return None
                 watch.wait(left)

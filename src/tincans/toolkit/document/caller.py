@@ -1,4 +1,4 @@
-"""The calling end of a JSON document (document_connection.py): writes commands, waits for their outcomes.
+"""The calling end of a JSON document (connection.py): writes commands, waits for their outcomes.
 
 Rules of this file
 - A call that is given up is taken out of the file, unless it is done already.

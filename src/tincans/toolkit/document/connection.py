@@ -20,9 +20,10 @@ import msgspec
 
 from tincans.contracts import Buffer, Identity, Parts
 from tincans.errors import ClosedError, TooLargeError, WaitTimeoutError
+from tincans.toolkit.deadline import deadline_of, left_of
 from tincans.toolkit.descriptor_writer import size
 from tincans.toolkit.document.json_document import Content, Draft, JsonDocument
-from tincans.toolkit.files.change_watch import ChangeWatch
+from tincans.toolkit.files.change_watch import watch_path
 
 GRACE = 60.0
 """Seconds that a result stays at least: its caller may not have looked yet."""
@@ -78,7 +79,7 @@ class DocumentConnection(ABC):
         self.max_message = max_message
         self._document = document
         self._keeping = keeping
-        self._watch = ChangeWatch(document.path.parent)
+        self._watch = watch_path(document.path.parent)
         self._out: deque[tuple[int, bytes]] = deque()
         self._ready: deque[list[Buffer]] = deque()
         self._has_looked = False
@@ -125,7 +126,7 @@ class DocumentConnection(ABC):
 
     def receive(self, *, timeout: float | None) -> list[Buffer] | None:
         """See contracts.Connection."""
-        deadline = None if timeout is None else time.monotonic() + timeout
+        deadline = deadline_of(timeout)
         while True:
             self._check_open()
             if not self._ready:
@@ -136,7 +137,7 @@ class DocumentConnection(ABC):
                     self._take_in(content)
             if self._ready:
                 return self._ready.popleft()
-            left = None if deadline is None else deadline - time.monotonic()
+            left = left_of(deadline)
             if left is not None and left <= 0:
                 return None
             self._watch.wait(left)

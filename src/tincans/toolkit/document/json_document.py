@@ -27,17 +27,14 @@ from tincans.errors import (
     KeepError,
     TincansError,
     TooLargeError,
-    WaitTimeoutError,
 )
+from tincans.toolkit.files.file_lock import PATIENCE, held_by_another
 from tincans.toolkit.files.file_trouble import trouble
 from tincans.toolkit.files.private_file import FILE_MODE, open_private, same_file
 from tincans.toolkit.fork_guard import abandon_in_child
 
 FIRST_PAUSE = 0.0002
 LAST_PAUSE = 0.003
-PATIENCE = 30.0
-"""Seconds that a change without a timeout waits for the lock."""
-
 Content = dict[str, Any]
 _Signature = tuple[int, int, int]
 _NOTHING: _Signature = (0, 0, 0)
@@ -126,7 +123,7 @@ class JsonDocument:
         """The content under the lock; it is written when the block ends well. WaitTimeoutError when others hold it."""
         patience = PATIENCE if timeout is None else max(0.0, timeout)
         if not self._guard.acquire(True, patience):
-            raise self._held(patience)
+            raise held_by_another(self.lock_path, patience)
         try:
             with self._locked(patience):
                 with self._reading:
@@ -268,19 +265,13 @@ class JsonDocument:
             except BlockingIOError:
                 os.close(fd)
                 if time.monotonic() + pause > deadline:
-                    raise self._held(patience) from None
+                    raise held_by_another(self.lock_path, patience) from None
                 time.sleep(pause)
                 pause = min(pause * 1.5, LAST_PAUSE)
         try:
             yield
         finally:
             os.close(fd)
-
-    def _held(self, patience: float) -> WaitTimeoutError:
-        return WaitTimeoutError(
-            f"Another program has held {self.lock_path} for {patience:g} s. Nothing was changed. If it is stopped, let"
-            " it go on or end it."
-        )
 
     def close(self) -> None:
         """Let go of the file. May be called twice."""

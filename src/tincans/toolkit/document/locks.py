@@ -12,6 +12,7 @@ from collections.abc import Hashable
 from tincans.core.hub import arguments
 from tincans.errors import LeaseLostError
 from tincans.toolkit.document.json_document import JsonDocument
+from tincans.toolkit.files.byte_lock import ByteLock
 from tincans.toolkit.files.range_lock import RangeLocks
 
 
@@ -21,7 +22,7 @@ class DocumentLocks:
     def __init__(self, document: JsonDocument) -> None:
         self._document = document
         self._locks = RangeLocks(document.path.with_name(f"{document.path.name}.locks"))
-        self._grants: dict[tuple[str, Hashable], int] = {}
+        self._grants: dict[tuple[str, Hashable], ByteLock] = {}
         self._guard = threading.Lock()
         self.close = self._locks.close
 

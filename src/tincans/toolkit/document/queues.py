@@ -18,11 +18,13 @@ import msgspec
 
 from tincans.contracts import Delivery, Policy, Wire
 from tincans.core.hub import arguments
-from tincans.errors import FullError, KeepError, LeaseLostError, WaitTimeoutError
+from tincans.core.hub.dead_letter import DEAD, dead_letter, is_spent
+from tincans.core.hub.queue_errors import lease_lost, no_room, queue_full
+from tincans.errors import KeepError
+from tincans.toolkit.deadline import deadline_of, left_of
 from tincans.toolkit.document.json_document import Draft, JsonDocument
-from tincans.toolkit.files.change_watch import ChangeWatch
+from tincans.toolkit.files.change_watch import watch_path
 
-DEAD = ".dead"
 Job = dict[str, Any]
 T = TypeVar("T")
 _encode = msgspec.json.Encoder().encode
@@ -48,7 +50,7 @@ class DocumentQueues:
         if delay:
             job["due"] = time.time() + delay
         if not self._until(lambda: self._put(queue, job, limit, policy, timeout), timeout):
-            raise WaitTimeoutError(f"The queue {queue!r} is full, and no room came within {timeout or 0:g} s.")
+            raise no_room(queue, timeout)
 
     def _put(self, queue: str, job: Job, limit: int | None, policy: Policy, timeout: float | None) -> bool | None:
         if policy == "wait" and limit is not None and len(_waiting(self._jobs(queue))) >= limit:
@@ -60,7 +62,7 @@ class DocumentQueues:
                 if policy != "drop_oldest":
                     draft.unchanged()
                     if policy == "refuse":
-                        raise FullError(f"The queue {queue!r} is full: {len(waiting)} jobs wait, the limit is {limit}.")
+                        raise queue_full(queue, len(waiting))
                     return None
                 for oldest in waiting[: len(waiting) - limit + 1]:
                     _remove(jobs, oldest)
@@ -81,7 +83,7 @@ class DocumentQueues:
             buried = 0
             for job in _ready(jobs):
                 deliveries = _deliveries(job)
-                if 0 < most <= deliveries and not queue.endswith(DEAD):
+                if is_spent(queue, deliveries, most):
                     _bury(draft, queue, job)
                     buried += 1
                     continue
@@ -125,11 +127,11 @@ class DocumentQueues:
         found = attempt()
         if found is not None or timeout == 0:
             return found
-        deadline = None if timeout is None else time.monotonic() + timeout
-        watch = ChangeWatch(self._document.path.parent)
+        deadline = deadline_of(timeout)
+        watch = watch_path(self._document.path.parent)
         try:
             while (found := attempt()) is None:
-                left = None if deadline is None else deadline - time.monotonic()
+                left = left_of(deadline)
                 if left is not None and left <= 0:
                     return None
                 due = _next_time(self._jobs(queue)) - time.time() if queue else 1.0
@@ -199,14 +201,10 @@ def _leased(draft: Draft, delivery: Delivery) -> Job:
         lease = job.get("lease")
         if isinstance(lease, dict) and lease.get("receipt") == delivery.receipt and _free_at(job) > time.time():
             return job
-    raise LeaseLostError(
-        f"This job of the queue {delivery.queue!r} is not on lease to us any more: its lease ended, or it is done."
-    )
+    raise lease_lost(delivery.queue)
 
 
 def _bury(draft: Draft, queue: str, job: Job) -> None:
     _remove(_list(draft, queue), job)
-    deliveries = _deliveries(job)
-    reason = f"delivered {deliveries} times and never acknowledged"
-    letter = {"queue": queue, "value": job.get("value"), "deliveries": deliveries, "reason": reason}
+    letter = dead_letter(queue, job.get("value"), _deliveries(job))
     _list(draft, queue + DEAD).append({"value": letter})

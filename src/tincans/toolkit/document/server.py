@@ -1,4 +1,4 @@
-"""The serving end of a JSON document (document_connection.py): hands out commands, writes down their outcomes.
+"""The serving end of a JSON document (connection.py): hands out commands, writes down their outcomes.
 
 Rules of this file
 - Nothing that stands in the file may end the service: a command that is none gets its fault as its outcome, and a file

@@ -14,7 +14,7 @@ import msgspec
 from tincans.contracts import Change, Wire
 from tincans.core.hub import arguments
 from tincans.toolkit.document.json_document import JsonDocument
-from tincans.toolkit.files.change_watch import ChangeWatch
+from tincans.toolkit.files.change_watch import watch_path
 from tincans.toolkit.files.value_watch import ValueWatch
 
 FLAG = "flag:"
@@ -66,7 +66,7 @@ class DocumentValues:
 
     def watch(self, key: str, *, timeout: float | None) -> ValueWatch:
         """See contracts.Values."""
-        return ValueWatch(key, lambda: self.get(key), ChangeWatch(self._document.path.parent))
+        return ValueWatch(key, lambda: self.get(key), watch_path(self._document.path.parent))
 
 
 def _place(key: str) -> tuple[str, str]:

@@ -1,59 +1,44 @@
-"""Sleeping until somebody changes a file, or files in a directory: by inotify on Linux, else by looking now and then.
+"""Sleeping until something may have changed: a bell of this program, and a descriptor by which the kernel tells.
 
 Rules of this file
 - A wake-up is a hint, and so is its absence: file systems over a network, and programs that write through a mapping,
   tell nobody. So nobody sleeps longer than `look` seconds before looking again.
-- One thread at a time waits; anyone may close, which ends the wait.
-- An inotify that cannot be had (its number is bounded for each user) is no error: then the looks are more frequent.
+- One thread at a time waits; anyone may ring, and close, which ends the wait.
+- Where the kernel does not tell (inotify.py) that is no error: the looks are more frequent then.
 """
 
 from __future__ import annotations
 
-import ctypes
 import os
 import select
-import sys
 import threading
 import time
-from functools import cache
 from pathlib import Path
-from typing import Any
 
+from tincans.toolkit.deadline import deadline_of
 from tincans.toolkit.doorbell import Doorbell
+from tincans.toolkit.files import inotify
 from tincans.toolkit.fork_guard import abandon_in_child
 
-_MODIFY, _ATTRIB, _CLOSE_WRITE = 0x2, 0x4, 0x8  # linux/inotify.h
-_MOVED_TO, _DELETE, _DELETE_SELF = 0x80, 0x200, 0x400
-FILE_EVENTS = _MODIFY | _ATTRIB | _DELETE_SELF
-DIRECTORY_EVENTS = _CLOSE_WRITE | _MOVED_TO | _DELETE
+FILE_EVENTS = inotify.MODIFY | inotify.ATTRIB | inotify.DELETE_SELF
+DIRECTORY_EVENTS = inotify.CLOSE_WRITE | inotify.MOVED_TO | inotify.DELETE
 LOOK = 1.0
-"""Seconds between two looks where the kernel tells of changes."""
+"""Seconds between two looks where somebody tells of changes."""
 
 LOOK_UNTOLD = 0.02
-"""Seconds between two looks where it does not."""
+"""Seconds between two looks where nobody does."""
 
 
 class ChangeWatch:
-    """Notices changes of the file at `path`, or, for a directory, of what is in it.
+    """One who waits. `descriptor` is readable after a change and belongs to this object from now on; -1 for none."""
 
-    >>> import tempfile
-    >>> with tempfile.NamedTemporaryFile() as file:
-    ...     watch = ChangeWatch(Path(file.name))
-    ...     quiet = watch.wait(0)
-    ...     _ = file.write(b"news"), file.flush()
-    ...     print(quiet, watch.wait(1.0))
-    ...     watch.close()
-    False True
-    """
-
-    def __init__(self, path: Path, *, look: float = LOOK) -> None:
+    def __init__(self, descriptor: int = -1, *, look: float = LOOK) -> None:
+        self.closed = False
+        self._fd = descriptor
+        self._look = look
         self._bell = Doorbell()
         self._guard = threading.RLock()
-        self._fd = _opened(path)
-        self._look = look if self._fd >= 0 else min(look, LOOK_UNTOLD)
-        self._busy = False
-        self._given_back = False
-        self.closed = False
+        self._busy = self._given_back = False
         self._poll = select.poll()
         self._poll.register(self._bell.fileno(), select.POLLIN)
         if self._fd >= 0:
@@ -61,12 +46,18 @@ class ChangeWatch:
         abandon_in_child(self)
 
     def fileno(self) -> int | None:
-        """A descriptor that polls readable after a change, until the next `wait`; None without inotify."""
+        """A descriptor that polls readable after a change, until the next `wait`; None where there is none."""
         return self._fd if self._fd >= 0 else None
+
+    def ring(self) -> None:
+        """Something may have changed."""
+        with self._guard:
+            if not self._given_back:
+                self._bell.ring()
 
     def wait(self, timeout: float | None) -> bool:
         """Until something may have changed. False when `timeout` seconds have passed first, or at the end."""
-        deadline = None if timeout is None else time.monotonic() + timeout
+        deadline = deadline_of(timeout)
         with self._guard:
             if self.closed:
                 return False
@@ -88,6 +79,7 @@ class ChangeWatch:
                 self._drain()
 
     def _drain(self) -> None:
+        self._bell.silence()
         try:
             while self._fd >= 0 and len(os.read(self._fd, 65536)) > 32768:
                 continue
@@ -96,11 +88,9 @@ class ChangeWatch:
 
     def close(self) -> None:
         """End the wait of another thread. May be called twice."""
-        with self._guard:
-            self.closed = True
-            if not self._given_back:
-                self._bell.ring()
-            self._give_back()
+        self.closed = True
+        self.ring()
+        self._give_back()
 
     def _give_back(self) -> None:
         with self._guard:
@@ -119,24 +109,17 @@ class ChangeWatch:
         self._give_back()
 
 
-def _opened(path: Path) -> int:
-    """An inotify descriptor that watches `path`; -1 where there is none to have."""
-    libc = _libc()
-    if libc is None:
-        return -1
-    fd: int = libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
-    if fd < 0:
-        return -1
-    events = DIRECTORY_EVENTS if path.is_dir() else FILE_EVENTS
-    if libc.inotify_add_watch(fd, os.fsencode(path), events) < 0:
-        os.close(fd)
-        return -1
-    return fd
+def watch_path(path: Path, *, look: float = LOOK) -> ChangeWatch:
+    """Notices changes of the file at `path`, or, for a directory, of what is in it.
 
-
-@cache
-def _libc() -> Any:
-    if sys.platform != "linux":
-        return None
-    libc = ctypes.CDLL(None, use_errno=True)
-    return libc if hasattr(libc, "inotify_init1") else None
+    >>> import tempfile
+    >>> with tempfile.NamedTemporaryFile() as file:
+    ...     watch = watch_path(Path(file.name))
+    ...     quiet = watch.wait(0)
+    ...     _ = file.write(b"news"), file.flush()
+    ...     print(quiet, watch.wait(1.0))
+    ...     watch.close()
+    False True
+    """
+    descriptor = inotify.inotify_of(path, DIRECTORY_EVENTS if path.is_dir() else FILE_EVENTS)
+    return ChangeWatch(descriptor, look=look if descriptor >= 0 else min(look, LOOK_UNTOLD))

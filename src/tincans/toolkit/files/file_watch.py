@@ -1,21 +1,19 @@
-"""Who writes to a file, and who closes it, as the kernel tells (inotify): a descriptor to poll.
+"""Who writes to a file, and who closes it, as the kernel tells: a descriptor to poll.
 
 Rules of this file
 - The kernel closes the descriptors of a program that dies, so its death is told like a close.
-- Where there is no inotify, or none is left (fs.inotify.max_user_instances), `watch` gives None: the caller looks again
-  from time to time.
+- Where the kernel does not tell, `watch` gives None: the caller looks again from time to time.
 """
 
 from __future__ import annotations
 
-import ctypes
 import os
 import struct
-import sys
 from pathlib import Path
 
-IN_MODIFY, IN_CLOSE_WRITE, IN_Q_OVERFLOW = 0x2, 0x8, 0x4000  # linux/inotify.h
-_HEAD = struct.Struct("iIII")
+from tincans.toolkit.files import inotify
+
+_HEAD = struct.Struct("iIII")  # struct inotify_event: watch, mask, cookie, length of the name behind it
 
 
 class FileWatch:
@@ -40,7 +38,7 @@ class FileWatch:
             at = 0
             while at < len(data):
                 _, mask, _, length = _HEAD.unpack_from(data, at)
-                closed = closed or bool(mask & (IN_CLOSE_WRITE | IN_Q_OVERFLOW))
+                closed = closed or bool(mask & (inotify.CLOSE_WRITE | inotify.OVERFLOW))
                 at += _HEAD.size + length
 
     def close(self) -> None:
@@ -59,13 +57,5 @@ def watch(path: Path) -> FileWatch | None:
     ...     os.pwrite(file.fileno(), b"x", 0) and (watching is None or watching.drain())
     (True, False)
     """
-    if sys.platform != "linux":
-        return None
-    library = ctypes.CDLL(None, use_errno=True)
-    descriptor = library.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
-    if descriptor < 0:
-        return None
-    if library.inotify_add_watch(descriptor, os.fsencode(path), IN_MODIFY | IN_CLOSE_WRITE) < 0:
-        os.close(descriptor)
-        return None
-    return FileWatch(descriptor)
+    descriptor = inotify.inotify_of(path, inotify.MODIFY | inotify.CLOSE_WRITE)
+    return None if descriptor < 0 else FileWatch(descriptor)

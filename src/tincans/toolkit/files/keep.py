@@ -34,7 +34,8 @@ from tincans.core.hub import (
     ValueSet,
 )
 from tincans.errors import ClosedError, KeepError, TincansError
-from tincans.toolkit.files.kept_file import open_kept, trouble
+from tincans.toolkit.files.database_file import trouble
+from tincans.toolkit.files.kept_file import open_kept
 from tincans.toolkit.files.name_lock import acquire
 from tincans.toolkit.fork_guard import abandon_in_child
 

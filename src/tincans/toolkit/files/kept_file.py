@@ -11,8 +11,6 @@ from pathlib import Path
 
 from tincans.toolkit.files.database_file import Layout, open_database, trouble
 
-__all__ = ["LAYOUT", "open_kept", "trouble"]
-
 LAYOUT = Layout(
     0x54494E43,  # "TINC"
     (

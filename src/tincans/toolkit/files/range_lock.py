@@ -1,26 +1,23 @@
-"""Locks by name, all in one file: a kernel lock (fcntl's OFD lock) on one byte for each name.
+"""Locks by name, all in one file: a kernel lock on one byte for each name (byte_lock.py).
 
 Rules of this file
-- Each grant has a descriptor of its own, so that threads exclude each other as programs do; the kernel lets go when the
-  holder dies, however it dies. Nothing is ever written to the file.
-- A name's byte is chosen by its hash, from 2^63 of them: two names on one byte would only wait for each other.
+- The kernel lets go when the holder dies, however it dies. Nothing is ever written to the file.
+- A name's byte is chosen by its hash, from 2^62 of them: two names on one byte would only wait for each other.
 """
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
-import os
-import struct
 import threading
 import time
 from pathlib import Path
 
 from tincans.errors import ClosedError
+from tincans.toolkit.deadline import deadline_of
+from tincans.toolkit.files.byte_lock import ByteLock
 from tincans.toolkit.files.private_file import open_private, same_file
 from tincans.toolkit.fork_guard import abandon_in_child
 
-_LOCK = struct.Struct("hhqqi4x")  # struct flock: type, whence, start, length, pid
 FIRST_PAUSE = 0.0005
 LAST_PAUSE = 0.01
 
@@ -40,20 +37,20 @@ class RangeLocks:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._guard = threading.Lock()
-        self._held: set[int] = set()
+        self._held: set[ByteLock] = set()
         self._closed = False
         abandon_in_child(self)
 
-    def acquire(self, name: str, *, timeout: float | None) -> int | None:
+    def acquire(self, name: str, *, timeout: float | None) -> ByteLock | None:
         """A grant to give to `release`, None when others hold it for `timeout` seconds."""
-        deadline = None if timeout is None else time.monotonic() + timeout
+        deadline = deadline_of(timeout)
         pause = FIRST_PAUSE
         while True:
             if self._closed:
                 raise ClosedError(f"{self.path} was closed here.")
-            fd = self._tried(name)
-            if fd is not None:
-                return fd
+            grant = self._tried(name)
+            if grant is not None:
+                return grant
             if deadline is not None:
                 pause = min(pause, deadline - time.monotonic())
                 if pause <= 0:
@@ -61,41 +58,40 @@ class RangeLocks:
             time.sleep(pause)
             pause = min(pause * 1.5, LAST_PAUSE)
 
-    def _tried(self, name: str) -> int | None:
-        fd = open_private(self.path, create=True)
+    def _tried(self, name: str) -> ByteLock | None:
+        descriptor = open_private(self.path, create=True)
+        lock = ByteLock(descriptor)
         try:
-            fcntl.fcntl(fd, fcntl.F_OFD_SETLK, _LOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, _place(name), 1, 0))
-        except (BlockingIOError, PermissionError):  # the two ways in which POSIX lets a system say that it is taken
-            os.close(fd)
-            return None
+            if lock.take(_place(name)):
+                with self._guard:
+                    if not self._closed and same_file(self.path, descriptor):
+                        self._held.add(lock)
+                        return lock
         except BaseException:
-            os.close(fd)
+            lock.close()
             raise
-        with self._guard:
-            if self._closed or not same_file(self.path, fd):
-                os.close(fd)
-                return None
-            self._held.add(fd)
-        return fd
+        lock.close()
+        return None
 
-    def release(self, grant: int) -> None:
+    def release(self, grant: ByteLock) -> None:
         """Let others have it."""
         with self._guard:
             if grant in self._held:
                 self._held.remove(grant)
-                os.close(grant)
+                grant.close()
 
     def close(self) -> None:
         """Give back all. May be called twice."""
         with self._guard:
             self._closed = True
             while self._held:
-                os.close(self._held.pop())
+                self._held.pop().close()
 
     def abandon(self) -> None:
-        """In a forked child: its copies of the descriptors would keep the parent's locks (see fork_guard)."""
+        """In a forked child: each lock lets go of its copy by itself; what they lock is the parent's."""
         self._guard = threading.Lock()
-        self.close()
+        self._closed = True
+        self._held = set()
 
 
 def _place(name: str) -> int:

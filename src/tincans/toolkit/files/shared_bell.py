@@ -20,6 +20,7 @@ import zlib
 from pathlib import Path
 
 from tincans.errors import ClosedError, KeepError
+from tincans.toolkit.deadline import deadline_of
 from tincans.toolkit.doorbell import Doorbell
 from tincans.toolkit.files.byte_lock import ByteLock, held_between, is_held
 from tincans.toolkit.files.file_watch import FileWatch, watch
@@ -110,7 +111,7 @@ class SharedBell:
 
         False when `timeout` seconds have passed; a True may be false alarm. ClosedError after `close`.
         """
-        deadline = None if timeout is None else time.monotonic() + timeout
+        deadline = deadline_of(timeout)
         patience = time.monotonic() + _LAZY
         while True:
             if self._closed:

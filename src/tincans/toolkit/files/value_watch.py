@@ -7,29 +7,20 @@ Rules of this file
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
-from typing import Protocol
 
 from tincans.contracts import Change
 from tincans.errors import ClosedError
+from tincans.toolkit.deadline import deadline_of, left_of
+from tincans.toolkit.files.change_watch import ChangeWatch
 
 Look = Callable[[], Change | None]
-
-
-class Sleep(Protocol):
-    """Where to sleep until something may have changed: a ChangeWatch, or a BellWatch."""
-
-    closed: bool
-
-    def wait(self, timeout: float | None) -> bool: ...
-    def close(self) -> None: ...
 
 
 class ValueWatch:
     """contracts.Subscription for one key. `look` gives its present value, `watch` notices changes of the file."""
 
-    def __init__(self, key: str, look: Look, watch: Sleep) -> None:
+    def __init__(self, key: str, look: Look, watch: ChangeWatch) -> None:
         self.dropped = 0
         self._key = key
         self._look = look
@@ -39,12 +30,12 @@ class ValueWatch:
 
     def receive(self, *, timeout: float | None) -> Change | None:
         """The next change, None when there is none within `timeout`. ClosedError after `close`."""
-        deadline = None if timeout is None else time.monotonic() + timeout
+        deadline = deadline_of(timeout)
         while not self._watch.closed:
             change = self._changed(self._look())
             if change is not None:
                 return change
-            left = None if deadline is None else deadline - time.monotonic()
+            left = left_of(deadline)
             if left is not None and left <= 0:
                 return None
             self._watch.wait(left)

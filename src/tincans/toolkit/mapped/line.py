@@ -6,7 +6,7 @@ Rules of this file
   blanks or "=" stands in double quotes.
 - The second page says whether the line is just being written, and its checksum, so that Tincans programs never take a
   torn line from each other. A program that only writes the line need not know of it.
-- Read and written by pread and pwrite (see mapped_store.py for the reason).
+- Read and written by pread and pwrite (store.py has the reason).
 """
 
 from __future__ import annotations
@@ -17,12 +17,11 @@ import re
 import struct
 import threading
 import time
-from contextlib import AbstractContextManager
 from pathlib import Path
 from zlib import crc32
 
-from tincans.errors import ClosedError, FullError, KeepError
-from tincans.toolkit.files.file_lock import locked
+from tincans.errors import FullError, KeepError
+from tincans.toolkit.files.file_lock import LockedFile
 from tincans.toolkit.files.file_trouble import trouble
 from tincans.toolkit.files.private_file import open_private
 from tincans.toolkit.fork_guard import abandon_in_child
@@ -53,18 +52,17 @@ class MappedLine:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._fd = open_private(path, create=True)
-        self._guard = threading.Lock()
+        self._file = LockedFile(path, open_private(path, create=True))
         self._telling = threading.Lock()
         self._raw = b""
         self._words: dict[str, bytes] = {}
         self._told: dict[str, Held] = {}
         try:
-            if os.fstat(self._fd).st_size < SIZE:
-                with self._locked(_PATIENCE):
+            if os.fstat(self._file.fd).st_size < SIZE:
+                with self._file.locked(timeout=_PATIENCE):
                     self._grow()
         except BaseException:
-            os.close(self._fd)
+            self._file.abandon()
             raise
         abandon_in_child(self)
 
@@ -84,12 +82,12 @@ class MappedLine:
 
     def set(self, key: str, value: bytes, *, timeout: float | None) -> None:
         """Write it. FullError when the line would not fit into its page."""
-        with self._locked(timeout):
+        with self._file.locked(timeout=timeout):
             self._write({**self._now(), key: value})
 
     def delete(self, key: str, *, timeout: float | None) -> bool:
         """Take it away; False when there was none."""
-        with self._locked(timeout):
+        with self._file.locked(timeout=timeout):
             words = dict(self._now())
             if words.pop(key, None) is None:
                 return False
@@ -132,49 +130,36 @@ class MappedLine:
         old = len(_line(raw)) + 1
         try:
             note = _NOTE.pack(_MAGIC, generation, crc32(line))
-            os.pwrite(self._fd, note, PAGE)
-            os.pwrite(self._fd, (line + b"\n").ljust(min(old, PAGE), b"\0"), 0)
-            os.pwrite(self._fd, _NOTE.pack(_MAGIC, generation + 1, crc32(line)), PAGE)
+            os.pwrite(self._file.fd, note, PAGE)
+            os.pwrite(self._file.fd, (line + b"\n").ljust(min(old, PAGE), b"\0"), 0)
+            os.pwrite(self._file.fd, _NOTE.pack(_MAGIC, generation + 1, crc32(line)), PAGE)
         except OSError as error:
             raise trouble(self.path, error) from error
 
     def _pages(self) -> bytes:
-        if self._fd < 0:
-            raise ClosedError(f"{self.path} was closed here.")
-        return os.pread(self._fd, SIZE, 0)
+        return os.pread(self._file.descriptor, SIZE, 0)
 
     def _grow(self) -> None:
         """Two pages, of which a foreign program may have made the first; with the lock."""
-        status = os.fstat(self._fd)
+        status = os.fstat(self._file.fd)
         if status.st_size >= SIZE:
             return
         if status.st_size > PAGE:
             raise KeepError(f"{self.path} is no file with a line of text: it has {status.st_size:,} bytes.")
         try:
-            os.posix_fallocate(self._fd, 0, SIZE)
+            os.posix_fallocate(self._file.fd, 0, SIZE)
             if not status.st_size:
-                os.pwrite(self._fd, _NOTE.pack(_MAGIC, 0, crc32(b"")), PAGE)
+                os.pwrite(self._file.fd, _NOTE.pack(_MAGIC, 0, crc32(b"")), PAGE)
         except OSError as error:
             raise trouble(self.path, error) from error
 
-    def _locked(self, timeout: float | None) -> AbstractContextManager[int]:
-        return locked(self._guard, self._descriptor, timeout, str(self.path))
-
-    def _descriptor(self) -> int:
-        if self._fd < 0:
-            raise ClosedError(f"{self.path} was closed here.")
-        return self._fd
-
     def close(self) -> None:
         """Let go of the file; its line stays. May be called twice."""
-        with self._guard:
-            self.abandon()
+        self._file.close()
 
     def abandon(self) -> None:
         """Close the descriptor only (see fork_guard)."""
-        fd, self._fd = self._fd, -1
-        if fd >= 0:
-            os.close(fd)
+        self._file.abandon()
 
 
 def _note(raw: bytes) -> tuple[int, int]:

@@ -19,13 +19,13 @@ import struct
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 from zlib import crc32
 
-from tincans.errors import ClosedError, FullError, KeepError
-from tincans.toolkit.files.file_lock import locked
+from tincans.errors import FullError, KeepError
+from tincans.toolkit.files.file_lock import LockedFile
 from tincans.toolkit.files.file_trouble import trouble
 from tincans.toolkit.files.private_file import open_private, same_file
 from tincans.toolkit.fork_guard import abandon_in_child
@@ -69,18 +69,17 @@ class MappedStore:
     def __init__(self, path: Path, *, size: int, wire: str) -> None:
         self.path = path
         self._wire = wire.encode()
-        self._fd = open_private(path, create=True)
-        self._guard = threading.Lock()
+        self._file = LockedFile(path, open_private(path, create=True))
         self._refreshing = threading.Lock()
         self._seen: tuple[bytes, Header, dict[str, Held]] = b"", Header(0, -1, 0), {}
         try:
-            self.size = os.fstat(self._fd).st_size
+            self.size = os.fstat(self._file.fd).st_size
             if self.size < SMALLEST or self._headers()[1] is None:
                 self._begin(size)
             self._half = (self.size - PAGE) // 2
             self._index()
         except BaseException:
-            os.close(self._fd)
+            self._file.abandon()
             raise
         abandon_in_child(self)
 
@@ -90,7 +89,7 @@ class MappedStore:
         """Version and value, None when it has none."""
         raw, _, index = self._seen
         try:
-            if os.pread(self._fd, HEADERS, self.size - HEADERS) == raw:
+            if os.pread(self._file.fd, HEADERS, self.size - HEADERS) == raw:
                 return index.get(key)
         except OSError:
             pass  # closed: told below
@@ -117,9 +116,7 @@ class MappedStore:
                 time.sleep(0.0001)
 
     def _headers(self) -> tuple[bytes, Header | None]:
-        if self._fd < 0:
-            raise ClosedError(f"{self.path} was closed here.")
-        raw = os.pread(self._fd, HEADERS, self.size - HEADERS)
+        raw = os.pread(self._file.descriptor, HEADERS, self.size - HEADERS)
         if len(raw) < HEADERS:
             raise self._damaged(f"another program cut it off; it had {self.size:,} bytes")
         found = [header for at in (0, HEADERS // 2) if (header := self._header(raw, at)) is not None]
@@ -140,7 +137,7 @@ class MappedStore:
         if header.epoch != known.epoch or header.tail < known.tail:
             known, index = Header(0, header.epoch, 0), {}
         start = header.epoch % 2 * self._half
-        data = os.pread(self._fd, header.tail - known.tail, start + known.tail)
+        data = os.pread(self._file.fd, header.tail - known.tail, start + known.tail)
         after = self._headers()[1]
         if after is None or after.epoch != header.epoch or len(data) != header.tail - known.tail:
             return None
@@ -163,8 +160,8 @@ class MappedStore:
 
     @contextmanager
     def _writing(self, timeout: float | None) -> Iterator[tuple[Header, dict[str, Held]]]:
-        with self._locked(timeout):
-            if not same_file(self.path, self._fd):
+        with self._file.locked(timeout=timeout):
+            if not same_file(self.path, self._file.fd):
                 raise KeepError(f"{self.path} was removed or exchanged while it was in use. Open it again.")
             index = self._index()
             yield self._seen[1], index
@@ -199,25 +196,17 @@ class MappedStore:
     def _write(self, data: bytes, at: int) -> None:
         try:
             while data:
-                written = os.pwrite(self._fd, data, at)
+                written = os.pwrite(self._file.fd, data, at)
                 data, at = data[written:], at + written
         except OSError as error:
             raise trouble(self.path, error) from error
 
     # -- the file ----------------------------------------------------------------------------------------------
 
-    def _locked(self, timeout: float | None) -> AbstractContextManager[int]:
-        return locked(self._guard, self._descriptor, timeout, str(self.path))
-
-    def _descriptor(self) -> int:
-        if self._fd < 0:
-            raise ClosedError(f"{self.path} was closed here.")
-        return self._fd
-
     def _begin(self, size: int) -> None:
         """Lay out a file that is new. What another program keeps there is never touched."""
-        with self._locked(_PATIENCE):
-            self.size = os.fstat(self._fd).st_size
+        with self._file.locked(timeout=_PATIENCE):
+            self.size = os.fstat(self._file.fd).st_size
             if self._is_blank():
                 self._lay_out(size)
             elif self.size < SMALLEST or self._headers()[1] is None:
@@ -225,17 +214,17 @@ class MappedStore:
 
     def _is_blank(self) -> bool:
         """Whether nobody has written to it yet, for it is new, or its maker was killed before he did."""
-        chunks = (os.pread(self._fd, 1 << 16, at) for at in range(0, self.size, 1 << 16))
+        chunks = (os.pread(self._file.fd, 1 << 16, at) for at in range(0, self.size, 1 << 16))
         return not any(any(chunk) for chunk in chunks)
 
     def _lay_out(self, size: int) -> None:
         """A new file: its space is set aside, so that no later write can find the disk full."""
         self.size = max(SMALLEST, (size + PAGE - 1) // PAGE * PAGE)
         try:
-            os.ftruncate(self._fd, 0)
-            os.posix_fallocate(self._fd, 0, self.size)
+            os.ftruncate(self._file.fd, 0)
+            os.posix_fallocate(self._file.fd, 0, self.size)
         except OSError as error:
-            os.ftruncate(self._fd, 0)
+            os.ftruncate(self._file.fd, 0)
             raise trouble(self.path, error) from error
         self._write_header(Header(0, 0, 0))
 
@@ -247,14 +236,12 @@ class MappedStore:
 
     def close(self) -> None:
         """Let go of the file; its values stay. May be called twice."""
-        with self._guard, self._refreshing:
+        with self._file.guard, self._refreshing:  # in the order of those who write
             self.abandon()
 
     def abandon(self) -> None:
         """Close the descriptor only (see fork_guard)."""
-        fd, self._fd = self._fd, -1
-        if fd >= 0:
-            os.close(fd)
+        self._file.abandon()
 
 
 def _record(key: str, version: int, value: bytes | None) -> bytes:

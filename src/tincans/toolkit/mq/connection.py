@@ -13,11 +13,11 @@ from __future__ import annotations
 import contextlib
 import os
 import select
-from time import monotonic
 from typing import Literal
 
 from tincans.contracts import Buffer, Framing, Identity, Parts
 from tincans.errors import ClosedError, DisconnectedError, ProtocolError, TooLargeError, WaitTimeoutError
+from tincans.toolkit.deadline import deadline_of, left_of
 from tincans.toolkit.descriptor_writer import size as size_of
 from tincans.toolkit.doorbell import Doorbell
 from tincans.toolkit.fork_guard import abandon_in_child
@@ -90,7 +90,7 @@ class QueueConnection:
                 " was sent."
             )
         data = memoryview(b"".join(self._encode(parts)))
-        deadline = None if timeout is None else monotonic() + timeout
+        deadline = deadline_of(timeout)
         self._sending = True
         try:
             self._check_open()
@@ -109,7 +109,7 @@ class QueueConnection:
 
     def flush(self, *, timeout: float | None) -> bool:
         """See contracts.Connection."""
-        deadline = None if timeout is None else monotonic() + timeout
+        deadline = deadline_of(timeout)
         self._sending = True
         try:
             self._check_open()
@@ -127,7 +127,7 @@ class QueueConnection:
             if self._outbox.send(bytes(data[: self._outbox.size])):
                 data = data[self._outbox.size :]
                 continue
-            left = None if deadline is None else deadline - monotonic()
+            left = left_of(deadline)
             if left is not None and left <= 0:
                 return data, False
             self._wait_for_room(left)
@@ -153,7 +153,7 @@ class QueueConnection:
 
     def receive(self, *, timeout: float | None) -> list[Buffer] | None:
         """See contracts.Connection."""
-        deadline = None if timeout is None else monotonic() + timeout
+        deadline = deadline_of(timeout)
         self._receiving = True
         try:
             return self._receive(deadline)
@@ -175,7 +175,7 @@ class QueueConnection:
                 message = self._decoder.next()
             if message is not None:
                 return message
-            left = None if deadline is None else deadline - monotonic()
+            left = left_of(deadline)
             if self._take_in():
                 taken += left is not None and left <= 0
                 if taken > _AT_ONCE:

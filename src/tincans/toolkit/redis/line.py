@@ -2,7 +2,7 @@
 
 Rules of this file
 - A line carries what Redis sends by itself (letters, news), so one thread can wait on it and it can be polled.
-  Questions with answers go through redis-py (redis_client.py).
+  Questions with answers go through redis-py (client.py).
 - Redis itself knows who holds a line, by the channel that the line listens to (`presence`); when a program is killed
   the system closes its lines, and Redis forgets them.
 """

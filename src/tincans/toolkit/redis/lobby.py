@@ -14,6 +14,7 @@ from time import monotonic
 
 from tincans.contracts import Framing
 from tincans.errors import ClosedError, DeniedError, TincansError, UnreachableError, VersionError
+from tincans.toolkit.deadline import deadline_of, left_of
 from tincans.toolkit.fork_guard import abandon_in_child
 from tincans.toolkit.redis.client import RedisClient, Script
 from tincans.toolkit.redis.line import Line, Place, dial
@@ -97,9 +98,9 @@ class RedisListener:
 
     def accept(self, *, timeout: float | None) -> RedisConnection | None:
         """See contracts.Listener."""
-        deadline = None if timeout is None else monotonic() + timeout
+        deadline = deadline_of(timeout)
         while not self._closed.is_set():
-            left = None if deadline is None else max(0.0, deadline - monotonic())
+            left = left_of(deadline)
             try:
                 connection = self._accept_one(left)
             except (DeniedError, VersionError):

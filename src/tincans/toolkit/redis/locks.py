@@ -17,6 +17,7 @@ from time import monotonic, sleep
 
 from tincans.core.hub import arguments
 from tincans.errors import ClosedError, LeaseLostError, TincansError
+from tincans.toolkit.deadline import deadline_of
 from tincans.toolkit.redis.client import RedisClient, Script
 from tincans.toolkit.redis.topics import Listening
 
@@ -110,7 +111,7 @@ class RedisLocks:
     def acquire(self, name: str, owner: Hashable, *, timeout: float | None) -> int | None:
         """See contracts.Locks. The order of those who wait is not kept."""
         arguments.name("lock", name)
-        deadline = None if timeout is None else monotonic() + timeout
+        deadline = deadline_of(timeout)
         me, key = self._me(), self._place.key("lock", name)
         args = (me.id, str(owner), name, LIVES_MS, GRACE_MS)
         while True:

@@ -5,7 +5,7 @@ Rules of this file
   standing at Redis, which answers each as soon as there is a letter: receiving is one system call, and can be polled.
 - Two lines: letters come on one, for Redis answers nothing else on a line that waits; they leave on the other.
 - A connection listens to a channel of its own. When nobody listens to the other's any more, the other is gone;
-  redis_presence.py looks, for all connections of a program.
+  presence.py looks, for all connections of a program.
 - Every box has a time to live, which whoever is there prolongs; so nothing stays when both are killed.
 """
 
@@ -18,6 +18,7 @@ from typing import Any, Literal, cast
 
 from tincans.contracts import Buffer, Framing, Parts
 from tincans.errors import DisconnectedError, ProtocolError, TincansError, WaitTimeoutError
+from tincans.toolkit.deadline import deadline_of
 from tincans.toolkit.redis.line import Place, dial
 from tincans.toolkit.redis.resp import Replies, command
 
@@ -207,7 +208,7 @@ class RedisConnection:
         self._letters_out += 1
 
     def _make_room(self, timeout: float | None) -> None:
-        deadline = None if timeout is None else monotonic() + timeout
+        deadline = deadline_of(timeout)
         while True:
             if self._over:
                 raise self._gone("not_sent")

@@ -17,8 +17,10 @@ from msgspec import Struct
 
 from tincans.contracts import Delivery, Policy, Wire
 from tincans.core.hub import arguments
-from tincans.core.hub.queue import DEAD
-from tincans.errors import FullError, LeaseLostError, ProtocolError, WaitTimeoutError
+from tincans.core.hub.dead_letter import DEAD, dead_letter
+from tincans.core.hub.queue_errors import lease_lost, no_room, queue_full
+from tincans.errors import ProtocolError
+from tincans.toolkit.deadline import deadline_of
 from tincans.toolkit.redis.client import RedisClient, Script
 
 WAIT = 0.5
@@ -209,22 +211,24 @@ class RedisQueues:
     def put(
         self, queue: str, value: Any, *, limit: int | None, policy: Policy, delay: float, timeout: float | None
     ) -> None:
+        """See contracts.Queues."""
         arguments.policy(policy)
         arguments.seconds("The delay of a job", delay, zero=True)
         most = -1 if limit is None else arguments.count("The limit of a queue", limit, least=1)
-        deadline = None if timeout is None else monotonic() + timeout
+        deadline = deadline_of(timeout)
         args = (self._wire.pack(value), most, policy, round(delay * 1000))
         while not self._client.run(_PUT, self._keys(queue), *args, timeout=timeout):
             if policy == "refuse":
-                raise FullError(f"The queue {queue!r} is full: {most} jobs wait. Try again when some are taken.")
+                raise queue_full(queue, most)
             if deadline is not None and monotonic() + ROOM_PAUSE > deadline:
-                raise WaitTimeoutError(f"The queue {queue!r} had no room within {timeout:g} s; nothing was put.")
+                raise no_room(queue, timeout)
             sleep(ROOM_PAUSE)
 
     def take(self, queue: str, *, lease: float, max_deliveries: int, timeout: float | None) -> Delivery | None:
+        """See contracts.Queues."""
         arguments.seconds("A lease", lease, zero=False)
         arguments.count("max_deliveries", max_deliveries, least=0)
-        deadline = None if timeout is None else monotonic() + timeout
+        deadline = deadline_of(timeout)
         keys = self._keys(queue)
         most = 0 if queue.endswith(DEAD) else max_deliveries
         args = (max(1, round(lease * 1000)), most, BURIES_MS)
@@ -256,22 +260,24 @@ class RedisQueues:
         self._client.ask(*words, timeout=None, again=True)
 
     def _bury(self, queue: str, number: int, content: bytes, deliveries: int) -> None:
-        reason = f"delivered {deliveries} times and never acknowledged"
         try:
             value = self._wire.unpack(content)
         except ProtocolError:
             value = content.decode(errors="replace")
-        letter = {"queue": queue, "value": value, "deliveries": deliveries, "reason": reason}
+        letter = dead_letter(queue, value, deliveries)
         keys = [*self._keys(queue), self._list(queue + DEAD)]
         self._client.run(_BURY, keys, number, deliveries, self._wire.pack(letter), timeout=None)
 
     def acknowledge(self, delivery: Delivery, *, timeout: float | None) -> None:
+        """See contracts.Queues."""
         self._settle(_ACKNOWLEDGE, delivery, timeout=timeout)
 
     def renew(self, delivery: Delivery, *, timeout: float | None) -> None:
+        """See contracts.Queues."""
         self._settle(_RENEW, delivery, max(1, round(delivery.lease * 1000)), timeout=timeout, again=True)
 
     def give_back(self, delivery: Delivery, *, delay: float, timeout: float | None) -> None:
+        """See contracts.Queues."""
         arguments.seconds("The delay of a job", delay, zero=True)
         if self._settle(_GIVE_BACK, delivery, round(delay * 1000), BURIES_MS, timeout=timeout) == 2:
             self._bury(delivery.queue, delivery.receipt.number, delivery.receipt.content, delivery.deliveries)
@@ -282,12 +288,10 @@ class RedisQueues:
         keys, number = self._keys(delivery.queue), delivery.receipt.number
         done: int = self._client.run(script, keys, number, delivery.deliveries, *args, timeout=timeout, again=again)
         if not done:
-            raise LeaseLostError(
-                f"The lease of this job of {delivery.queue!r} ended; somebody else may have it by now.",
-                url=self._place.url,
-            )
+            raise lease_lost(delivery.queue, self._place.url)
         return done
 
     def count(self, queue: str, *, timeout: float | None) -> int:
+        """See contracts.Queues."""
         waiting: int = self._client.run(_COUNT, self._keys(queue), timeout=timeout, again=True)
         return waiting

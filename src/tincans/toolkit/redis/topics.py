@@ -14,9 +14,10 @@ from time import monotonic, sleep
 from typing import Any
 
 from tincans.contracts import Buffer, Note, Parts, Policy, Wire
-from tincans.core.hub.arguments import count, policy
-from tincans.core.hub.topics import matcher
-from tincans.errors import ArgumentError, ClosedError, DisconnectedError, FullError, TincansError, UnreachableError
+from tincans.core.hub import arguments
+from tincans.core.hub.topics import matcher, one_topic
+from tincans.errors import ClosedError, DisconnectedError, FullError, TincansError, UnreachableError
+from tincans.toolkit.deadline import deadline_of, left_of
 from tincans.toolkit.redis.client import FIRST_PAUSE, GRACE, LAST_PAUSE, RedisClient
 from tincans.toolkit.redis.line import Line, Place, dial
 from tincans.toolkit.redis.mail import LARGEST
@@ -82,9 +83,9 @@ class Listening:
         line = self._line
         if line is None:
             raise DisconnectedError("The subscription was cut; receive again to subscribe again.", url=self._place.url)
-        deadline = None if timeout is None else monotonic() + timeout
+        deadline = deadline_of(timeout)
         while True:
-            left = None if deadline is None else max(0.0, deadline - monotonic())
+            left = left_of(deadline)
             try:
                 pushed: list[Any] | None = line.receive(timeout=left)
             except ClosedError:
@@ -133,12 +134,12 @@ class RedisSubscription:
         """See contracts.Subscription."""
         if self._closed:
             raise ClosedError("This subscription was closed.")
-        deadline = None if timeout is None else monotonic() + timeout
+        deadline = deadline_of(timeout)
         while not self._waiting:
             self._raise_what_happened()
             if self._listening.open(timeout):
                 self._missed = None
-            left = None if deadline is None else max(0.0, deadline - monotonic())
+            left = left_of(deadline)
             if not self._take_in(left) and deadline is not None and monotonic() >= deadline:
                 return None
         topic, payload = self._waiting.popleft()
@@ -199,13 +200,14 @@ class RedisTopics:
         self._prefix = client.place.channel("topic", "") if client.place.name else ""
 
     def publish(self, topic: str, value: Any, *, timeout: float | None) -> None:
-        if matcher(topic) is not None:
-            raise ArgumentError(f"{topic!r} is a pattern: publish to one topic, without '*' and '>'.")
+        """See contracts.Topics."""
+        one_topic(topic)
         self._client.ask("PUBLISH", self._prefix + topic, self._wire.pack(value), timeout=timeout)
 
     def subscribe(self, pattern: str, *, limit: int, policy: Policy, timeout: float | None) -> RedisSubscription:
+        """See contracts.Topics."""
         fits = matcher(pattern)
-        limit, policy = count("limit", limit, least=1), _policy(policy)
+        limit, policy = arguments.count("limit", limit, least=1), arguments.policy(policy)
         channel = self._prefix + pattern if fits is None else _escaped(self._prefix) + _loosely(pattern)
         listening = Listening(self._place, channel, patterns=fits is not None, timeout=timeout)
 
@@ -215,9 +217,6 @@ class RedisTopics:
             return None if hidden or (fits is not None and not fits(topic)) else topic
 
         return RedisSubscription(listening, topic_in, self._wire, limit, policy)
-
-
-_policy = policy
 
 
 def _loosely(pattern: str) -> str:

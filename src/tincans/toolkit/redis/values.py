@@ -14,6 +14,7 @@ from typing import Any
 from tincans.contracts import Change, Wire
 from tincans.core.hub import arguments
 from tincans.errors import ClosedError, DisconnectedError
+from tincans.toolkit.deadline import deadline_of
 from tincans.toolkit.redis.client import RedisClient, Script
 from tincans.toolkit.redis.topics import OURS, Listening
 
@@ -80,18 +81,22 @@ class RedisValues:
         return Change(key, self._wire.unpack(value), version)
 
     def get(self, key: str, *, timeout: float | None) -> Change | None:
+        """See contracts.Values."""
         change = self.look(key, timeout=timeout)
         return None if change.deleted else change
 
     def set(self, key: str, value: Any, *, timeout: float | None) -> None:
+        """See contracts.Values."""
         keys, args = self._where(key)
         self._client.run(_SET, keys, *args, self._wire.pack(value), timeout=timeout, again=True)
 
     def delete(self, key: str, *, timeout: float | None) -> bool:
+        """See contracts.Values."""
         keys, args = self._where(key)
         return bool(self._client.run(_DELETE, keys, *args, timeout=timeout))
 
     def keys(self, *, timeout: float | None) -> list[str]:
+        """See contracts.Values."""
         if not self._plain:
             found = self._client.ask("HKEYS", self._versions, timeout=timeout, again=True)
             return [key.decode() for key in found if key]
@@ -108,6 +113,7 @@ class RedisValues:
                 return sorted(keys)
 
     def watch(self, key: str, *, timeout: float | None) -> RedisWatch:
+        """See contracts.Values."""
         arguments.name("key", key)
         return RedisWatch(self, key, self._place, self._plain, timeout)
 
@@ -128,7 +134,7 @@ class RedisWatch:
 
     def receive(self, *, timeout: float | None) -> Change | None:
         """See contracts.Subscription."""
-        deadline = None if timeout is None else monotonic() + timeout
+        deadline = deadline_of(timeout)
         while True:
             if self._closed:
                 raise ClosedError("This watch was closed.")

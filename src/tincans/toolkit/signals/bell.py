@@ -13,25 +13,18 @@ from __future__ import annotations
 
 import contextlib
 import os
-import select
 import signal
 import threading
-import time
 from functools import cache
 from typing import Any
 
 from tincans import _speed
 from tincans.errors import NameInUseError
-from tincans.toolkit.doorbell import Doorbell
+from tincans.toolkit.files.change_watch import LOOK, LOOK_UNTOLD, ChangeWatch
 from tincans.toolkit.fork_guard import abandon_in_child
 
 SET, CLEARED = signal.SIGUSR1, signal.SIGUSR2
 SIGNALS = (SET, CLEARED)
-LOOK = 1.0
-"""Seconds between two looks of who waits, whatever has rung."""
-
-LOOK_UNTOLD = 0.02
-"""The same where no signal can reach this program."""
 
 
 class SignalBell:
@@ -39,7 +32,7 @@ class SignalBell:
 
     def __init__(self) -> None:
         self._guard = threading.Lock()
-        self._watches: set[BellWatch] = set()
+        self._watches: list[ChangeWatch] = []
         self._fd = os.eventfd(0, os.EFD_CLOEXEC)
         self.is_installed = self._install(SET) and self._install(CLEARED)
         self.homes: dict[str, int] = {}
@@ -87,16 +80,12 @@ class SignalBell:
             for watch in self._watches:
                 watch.ring()
 
-    def watch(self) -> BellWatch:
-        """Somebody who waits from now on."""
-        watch = BellWatch(self)
+    def watch(self) -> ChangeWatch:
+        """Somebody who waits from now on, until its `close`."""
+        watch = ChangeWatch(look=LOOK if self.is_installed else LOOK_UNTOLD)
         with self._guard:
-            self._watches.add(watch)
+            self._watches = [*(each for each in self._watches if not each.closed), watch]
         return watch
-
-    def forget(self, watch: BellWatch) -> None:
-        with self._guard:
-            self._watches.discard(watch)
 
     def abandon(self) -> None:
         """In a forked child: it has no pid file, and the eventfd is its parent's."""
@@ -116,58 +105,3 @@ class SignalBell:
 def signal_bell() -> SignalBell:
     """This program's bell, installed when it is first asked for."""
     return SignalBell()
-
-
-class BellWatch:
-    """What toolkit/files/value_watch.py sleeps in. One thread waits, anyone may close."""
-
-    def __init__(self, bell: SignalBell) -> None:
-        self.closed = False
-        self._bell = bell
-        self._own = Doorbell()
-        self._guard = threading.Lock()
-        self._busy = self._given_back = False
-        self._poll = select.poll()
-        self._poll.register(self._own.fileno(), select.POLLIN)
-        abandon_in_child(self)
-
-    def ring(self) -> None:
-        with self._guard:
-            if not self._given_back:
-                self._own.ring()
-
-    def wait(self, timeout: float | None) -> bool:
-        """Until it rings, at most LOOK. False when `timeout` seconds have passed."""
-        deadline = None if timeout is None else time.monotonic() + timeout
-        with self._guard:
-            if self.closed:
-                return False
-            self._busy = True
-        try:
-            look = LOOK if self._bell.is_installed else LOOK_UNTOLD
-            rung = bool(self._poll.poll((look if timeout is None else min(timeout, look)) * 1000))
-            self._own.silence()
-            return rung or deadline is None or time.monotonic() < deadline
-        finally:
-            self._busy = False
-            if self.closed:
-                self._give_back()
-
-    def close(self) -> None:
-        """End the wait. May be called twice."""
-        self.closed = True
-        self.ring()
-        self._bell.forget(self)
-        self._give_back()
-
-    def _give_back(self) -> None:
-        with self._guard:
-            if not self._busy and not self._given_back:
-                self._given_back = True
-                self._own.close()
-
-    def abandon(self) -> None:
-        """In a forked child."""
-        self._guard = threading.Lock()
-        self._busy, self.closed = False, True
-        self._give_back()

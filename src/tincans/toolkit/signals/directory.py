@@ -11,14 +11,13 @@ Rules of this file
 from __future__ import annotations
 
 import os
-import threading
 import time
-from contextlib import AbstractContextManager, suppress
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import quote, unquote
 
-from tincans.errors import AddressError, ClosedError, TincansError
-from tincans.toolkit.files.file_lock import locked
+from tincans.errors import AddressError, TincansError
+from tincans.toolkit.files.file_lock import LockedFile
 from tincans.toolkit.files.file_trouble import trouble
 from tincans.toolkit.files.private_directory import private_directory
 from tincans.toolkit.files.private_file import open_private
@@ -41,15 +40,14 @@ class SignalDirectory:
     def __init__(self, path: Path) -> None:
         self.path = private_directory(path, "The directory of flags", "or choose another")
         self._flags = private_directory(path / "flags", "The directory of flags", "or choose another")
-        self._guard = threading.Lock()
         self._targets: dict[str, SignalTarget] = {}
         self._scanned = (0, 0.0)
         self.bell = signal_bell()
-        self._fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        self._file = LockedFile(path, os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC))
         try:
             self._enter()
         except BaseException:
-            os.close(self._fd)
+            self._file.abandon()
             raise
         abandon_in_child(self)
 
@@ -57,8 +55,7 @@ class SignalDirectory:
 
     def get(self, flag: str) -> Held | None:
         """Version and value; None for a flag that was never set nor cleared."""
-        if self._fd < 0:
-            raise ClosedError(f"{self.path} was closed here.")
+        _ = self._file.descriptor  # ClosedError after the end
         try:
             fd = open_private(self._flags / _file_name(flag), create=False, write=False)
         except FileNotFoundError:
@@ -73,7 +70,7 @@ class SignalDirectory:
     def set(self, flag: str, value: bool, *, timeout: float | None) -> None:
         """Write it and tell everybody."""
         name = _file_name(flag)
-        with self._locked(timeout):
+        with self._file.locked(timeout=timeout):
             held = self.get(flag)
             self._write(name, f"{int(value)} {1 if held is None else held[0] + 1:<{DIGITS}}\n".encode())
             self._tell(flag, SET if value else CLEARED)
@@ -81,7 +78,7 @@ class SignalDirectory:
 
     def delete(self, flag: str, *, timeout: float | None) -> bool:
         """Forget it; False when there was none."""
-        with self._locked(timeout):
+        with self._file.locked(timeout=timeout):
             if self.get(flag) is None:
                 return False
             (self._flags / _file_name(flag)).unlink(missing_ok=True)
@@ -107,14 +104,6 @@ class SignalDirectory:
         except OSError as error:
             raise trouble(self._flags / name, error) from error
 
-    def _locked(self, timeout: float | None) -> AbstractContextManager[int]:
-        return locked(self._guard, self._descriptor, timeout, str(self.path))
-
-    def _descriptor(self) -> int:
-        if self._fd < 0:
-            raise ClosedError(f"{self.path} was closed here.")
-        return self._fd
-
     # -- programs ----------------------------------------------------------------------------------------------
 
     def _tell(self, flag: str, number: int) -> None:
@@ -126,7 +115,7 @@ class SignalDirectory:
                 self._scanned = (0, 0.0)
 
     def _look_up(self) -> None:
-        changed, now = os.fstat(self._fd).st_mtime_ns, time.monotonic()
+        changed, now = os.fstat(self._file.fd).st_mtime_ns, time.monotonic()
         if changed == self._scanned[0] and now - self._scanned[1] < RESCAN:
             return
         own = str(os.getpid())
@@ -135,7 +124,7 @@ class SignalDirectory:
         paths = [path for path in self.path.iterdir() if path.name.isdecimal() and path.name != own]
         found = {path.name: target_of(path) for path in paths}
         self._targets = {name: target for name, target in found.items() if target is not None}
-        is_settled = time.time_ns() - changed > COARSE and os.fstat(self._fd).st_mtime_ns == changed
+        is_settled = time.time_ns() - changed > COARSE and os.fstat(self._file.fd).st_mtime_ns == changed
         self._scanned = (changed if is_settled else 0, now)
 
     def _enter(self) -> None:
@@ -143,7 +132,7 @@ class SignalDirectory:
         homes, home = self.bell.homes, str(self.path)
         if not self.bell.is_installed:
             return
-        with self._locked(None):
+        with self._file.locked(timeout=None):
             if not homes.get(home):
                 fd = open_private(self.path / str(os.getpid()), create=True)
                 try:
@@ -156,8 +145,8 @@ class SignalDirectory:
     def close(self) -> None:
         """Take our pid file away. May be called twice."""
         homes, home = self.bell.homes, str(self.path)
-        with self._guard:
-            if self._fd < 0:
+        with self._file.guard:
+            if self._file.fd < 0:
                 return
             if self.bell.is_installed:
                 homes[home] -= 1
@@ -168,9 +157,7 @@ class SignalDirectory:
 
     def abandon(self) -> None:
         """Close the descriptors only (see fork_guard)."""
-        fd, self._fd = self._fd, -1
-        if fd >= 0:
-            os.close(fd)
+        self._file.abandon()
         while self._targets:
             self._targets.popitem()[1].close()
 

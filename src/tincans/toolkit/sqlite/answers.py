@@ -14,10 +14,11 @@ import time
 
 from tincans.contracts import Buffer, Framing, Parts
 from tincans.errors import FullError
+from tincans.toolkit.deadline import deadline_of, left_of
 from tincans.toolkit.files.shared_bell import slot_of
 from tincans.toolkit.sqlite.layout import TO_SERVER
 from tincans.toolkit.sqlite.letter import letter_of, parts_in
-from tincans.toolkit.sqlite.store import Store, deadline_of, left_of
+from tincans.toolkit.sqlite.store import Store
 
 OLDEST_ANSWER = 30 * 86_400.0
 MOST_ANSWERS = 10_000

@@ -19,13 +19,14 @@ from typing import Any, NamedTuple
 
 from tincans.contracts import Buffer, Framing, Identity, Parts
 from tincans.errors import ClosedError, DisconnectedError, TincansError, WaitTimeoutError
+from tincans.toolkit.deadline import deadline_of, left_of
 from tincans.toolkit.doorbell import Doorbell
 from tincans.toolkit.files.byte_lock import ByteLock
 from tincans.toolkit.files.shared_bell import slot_of
 from tincans.toolkit.fork_guard import abandon_in_child
 from tincans.toolkit.sqlite.layout import BOXES, RUNS, TO_SERVER
 from tincans.toolkit.sqlite.letter import letter_of, parts_in
-from tincans.toolkit.sqlite.store import Store, deadline_of, left_of
+from tincans.toolkit.sqlite.store import Store
 
 MOST_WAITING = 10_000
 """Letters of one box that nobody has taken; then `send` waits for the server."""

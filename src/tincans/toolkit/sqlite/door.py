@@ -19,6 +19,7 @@ from typing import Any
 
 from tincans.contracts import Connection, Framing
 from tincans.errors import ClosedError, NameInUseError, TincansError
+from tincans.toolkit.deadline import deadline_of, left_of
 from tincans.toolkit.doorbell import Doorbell
 from tincans.toolkit.files.byte_lock import ByteLock
 from tincans.toolkit.fork_guard import abandon_in_child
@@ -26,7 +27,7 @@ from tincans.toolkit.sqlite.answers import unanswered
 from tincans.toolkit.sqlite.box import clear_boxes
 from tincans.toolkit.sqlite.layout import BOXES, RUNS, SERVING, TO_SERVER
 from tincans.toolkit.sqlite.served import LeftCall, ServedBox
-from tincans.toolkit.sqlite.store import Store, deadline_of, left_of
+from tincans.toolkit.sqlite.store import Store
 
 LEFT_AT_ONCE = 64
 """Calls that were left and are worked on at the same time."""

@@ -13,11 +13,12 @@ from collections.abc import Hashable
 
 from tincans.core.hub import arguments
 from tincans.errors import LeaseLostError
+from tincans.toolkit.deadline import deadline_of, left_of
 from tincans.toolkit.files.byte_lock import ByteLock
 from tincans.toolkit.files.shared_bell import slot_of
 from tincans.toolkit.fork_guard import abandon_in_child
 from tincans.toolkit.sqlite.layout import LOCKS
-from tincans.toolkit.sqlite.store import Store, deadline_of, left_of
+from tincans.toolkit.sqlite.store import Store
 
 _SOON = 0.005
 """Seconds between being told of a close and the last look for what it freed."""

@@ -6,8 +6,6 @@ Rules of this file
 - A lease ends with its time, and at once when the program that has it dies or closes: each board that takes has a
   number (its owner), whose byte of the bell it holds. A lease is FREE + owner * 2**32 + a number that the owner uses
   once.
-- A dead letter is {"queue", "value", "deliveries", "reason"} in the queue NAME.dead, where nothing dies a second
-  time.
 - Jobs that were handed out before stand in front of all later ones, for a queue is served by the jobs' numbers.
 """
 
@@ -20,14 +18,16 @@ from typing import Any
 
 from tincans.contracts import Delivery, Policy, Wire
 from tincans.core.hub import arguments
-from tincans.errors import FullError, LeaseLostError, ProtocolError, WaitTimeoutError
+from tincans.core.hub.dead_letter import DEAD, dead_letter, is_spent
+from tincans.core.hub.queue_errors import lease_lost, no_room, queue_full
+from tincans.errors import ProtocolError
+from tincans.toolkit.deadline import deadline_of, left_of
 from tincans.toolkit.files.byte_lock import ByteLock
 from tincans.toolkit.files.shared_bell import slot_of
 from tincans.toolkit.fork_guard import abandon_in_child
 from tincans.toolkit.sqlite.layout import FREE, OWNERS, READY
-from tincans.toolkit.sqlite.store import Store, deadline_of, left_of
+from tincans.toolkit.sqlite.store import Store
 
-DEAD = ".dead"
 _PUT = "INSERT INTO jobs (queue, value, due) VALUES (?, ?, ?)"
 _FIRST = (
     f"(SELECT min(id) FROM (SELECT id FROM (SELECT id FROM jobs WHERE queue = ?1 AND due = {READY} ORDER BY id LIMIT 1)"
@@ -78,13 +78,13 @@ class StoredQueues:
             self._store.durable.count(_PUT, queue, packed, due)
         else:
             arguments.count("The limit of a queue", limit, least=1)
-            self._put_where_room_is(queue, packed, due, limit, policy, deadline_of(timeout))
+            self._put_where_room_is(queue, packed, due, limit, policy, timeout)
         self._store.bell.ring(slot_of("queue", queue))
 
     def _put_where_room_is(
-        self, queue: str, packed: bytes, due: float, limit: int, policy: Policy, deadline: float | None
+        self, queue: str, packed: bytes, due: float, limit: int, policy: Policy, timeout: float | None
     ) -> None:
-        slot, bell = slot_of("queue", queue), self._store.bell
+        slot, bell, deadline = slot_of("queue", queue), self._store.bell, deadline_of(timeout)
         while True:
             seen = bell.seen(slot)
             with self._store.durable.transaction() as execute:
@@ -95,10 +95,10 @@ class StoredQueues:
                     execute(_PUT, queue, packed, due)
                     return
             if policy == "refuse":
-                raise FullError(f"The queue {queue!r} is full: {waiting} jobs wait. Try again when some are taken.")
+                raise queue_full(queue, waiting)
             left = left_of(deadline)
             if left == 0 or not bell.wait(slot, seen, left):
-                raise WaitTimeoutError(f"The queue {queue!r} had no room in time: {waiting} jobs wait.")
+                raise no_room(queue, timeout)
 
     # -- taking ----------------------------------------------------------------------------------------------------
 
@@ -133,7 +133,7 @@ class StoredQueues:
             if not rows:
                 return None
             (id, value, deliveries) = rows[0]
-            if not 0 < most < deliveries or queue.endswith(DEAD):
+            if not is_spent(queue, deliveries - 1, most):
                 return Delivery(queue, self._wire.unpack(value), deliveries, lease, (id, receipt, most))
             self._bury(queue, id, receipt, value, deliveries - 1, "its lease ended")
 
@@ -171,26 +171,26 @@ class StoredQueues:
         """See contracts.Queues."""
         id, receipt, _ = self._receipt_of(delivery)
         if not self._store.durable.count(_DONE, id, receipt):
-            raise _lost(delivery)
+            raise lease_lost(delivery.queue)
         self._store.bell.ring(slot_of("queue", delivery.queue))
 
     def give_back(self, delivery: Delivery, *, delay: float, timeout: float | None) -> None:
         """See contracts.Queues."""
         id, receipt, most = self._receipt_of(delivery)
         arguments.seconds("The delay of a job", delay, zero=True)
-        if 0 < most <= delivery.deliveries and not delivery.queue.endswith(DEAD):
+        if is_spent(delivery.queue, delivery.deliveries, most):
             value = self._wire.pack(delivery.value)
             if not self._bury(delivery.queue, id, receipt, value, delivery.deliveries, "it was given back"):
-                raise _lost(delivery)
+                raise lease_lost(delivery.queue)
         elif not self._store.quick.count(_BACK, time.time() + delay if delay else READY, id, receipt):
-            raise _lost(delivery)
+            raise lease_lost(delivery.queue)
         self._store.bell.ring(slot_of("queue", delivery.queue))
 
     def renew(self, delivery: Delivery, *, timeout: float | None) -> None:
         """See contracts.Queues."""
         id, receipt, _ = self._receipt_of(delivery)
         if not self._store.quick.count(_RENEW, time.time() + delivery.lease, id, receipt):
-            raise _lost(delivery)
+            raise lease_lost(delivery.queue)
 
     def count(self, queue: str, *, timeout: float | None) -> int:
         """See contracts.Queues."""
@@ -202,12 +202,7 @@ class StoredQueues:
             inner = self._wire.unpack(value)
         except ProtocolError:  # another program's, in a format that this one does not read
             inner = repr(value)
-        letter = {
-            "queue": queue,
-            "value": inner,
-            "deliveries": deliveries,
-            "reason": f"delivered {deliveries} times and never acknowledged; the last time {last}",
-        }
+        letter = dead_letter(queue, inner, deliveries, last)
         buried = bool(self._store.durable.count(_BURY, queue + DEAD, self._wire.pack(letter), id, receipt))
         self._store.bell.ring(slot_of("queue", queue + DEAD))
         return buried
@@ -226,10 +221,3 @@ class StoredQueues:
         """In a forked child: take under a number of its own."""
         self._owner = self._life = None
         self._making = threading.Lock()
-
-
-def _lost(delivery: Delivery) -> LeaseLostError:
-    return LeaseLostError(
-        f"This job of the queue {delivery.queue!r} is not on lease here any more: its lease ended. It has been or will"
-        " be given to somebody else; take with a longer lease."
-    )

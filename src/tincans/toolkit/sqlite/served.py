@@ -19,12 +19,13 @@ from collections.abc import Callable, Iterator, Sequence
 
 from tincans.contracts import Buffer, Framing, Identity, Parts
 from tincans.errors import ClosedError, DisconnectedError, TincansError, WaitTimeoutError
+from tincans.toolkit.deadline import deadline_of, left_of
 from tincans.toolkit.doorbell import Doorbell
 from tincans.toolkit.fork_guard import abandon_in_child
 from tincans.toolkit.sqlite.answers import answer_left, take_left
 from tincans.toolkit.sqlite.box import GIVEN_UP, MOST_WAITING, Letter, box_slot, post, take_letters
 from tincans.toolkit.sqlite.letter import LARGEST, letter_of, parts_in
-from tincans.toolkit.sqlite.store import Store, deadline_of, left_of
+from tincans.toolkit.sqlite.store import Store
 
 _ROOM_SOON = 0.02
 

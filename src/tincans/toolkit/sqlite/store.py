@@ -190,13 +190,3 @@ class Store:
         """In a forked child: begin anew."""
         self._bell = None
         self._making = threading.Lock()
-
-
-def deadline_of(timeout: float | None) -> float | None:
-    """When a wait that begins now ends."""
-    return None if timeout is None else time.monotonic() + timeout
-
-
-def left_of(deadline: float | None) -> float | None:
-    """Seconds until then, never less than 0."""
-    return None if deadline is None else max(0.0, deadline - time.monotonic())

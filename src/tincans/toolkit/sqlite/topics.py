@@ -17,10 +17,11 @@ from typing import Any
 
 from tincans.contracts import Note, Policy, Wire
 from tincans.core.hub import arguments
-from tincans.core.hub.topics import matcher
-from tincans.errors import ArgumentError, ClosedError, FullError
+from tincans.core.hub.topics import matcher, one_topic
+from tincans.errors import ClosedError, FullError
+from tincans.toolkit.deadline import deadline_of, left_of
 from tincans.toolkit.sqlite.layout import NEWS
-from tincans.toolkit.sqlite.store import Store, deadline_of, left_of
+from tincans.toolkit.sqlite.store import Store
 
 MOST_NOTES = 10_000
 OLDEST_NOTE = 86_400.0
@@ -41,8 +42,7 @@ class StoredTopics:
 
     def publish(self, topic: str, value: Any, *, timeout: float | None) -> None:
         """See contracts.Topics."""
-        if matcher(topic) is not None:
-            raise ArgumentError(f"{topic!r} is a pattern: publish to one topic, without '*' and '>'.")
+        one_topic(topic)
         packed, now = self._wire.pack(value), time.time()
         with self._store.quick.transaction() as execute:
             number = execute(_TOPIC, topic)[0][0]

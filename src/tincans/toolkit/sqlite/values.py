@@ -12,8 +12,9 @@ from typing import Any
 from tincans.contracts import Change, Wire
 from tincans.core.hub import arguments
 from tincans.errors import ClosedError
+from tincans.toolkit.deadline import deadline_of, left_of
 from tincans.toolkit.files.shared_bell import slot_of
-from tincans.toolkit.sqlite.store import Store, deadline_of, left_of
+from tincans.toolkit.sqlite.store import Store
 
 _SET = "INSERT OR REPLACE INTO state (key, value) VALUES (?, ?)"
 _GET = "SELECT value, version FROM state WHERE key = ?"
