@@ -85,6 +85,10 @@ class Mortal(Alice):
         """Her resident memory in bytes."""
         return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE")
 
+    def descriptors(self) -> int:
+        """How many files, sockets and pipes she has open."""
+        return len(os.listdir("/proc/self/fd"))  # noqa: PTH208
+
     def threads(self) -> int:
         """How many threads she has."""
         return len(os.listdir("/proc/self/task"))  # noqa: PTH208

@@ -4,7 +4,7 @@ URL: `http://127.0.0.1:8000`, `http://[::1]:8000`; without a host 127.0.0.1; por
     a path is where the server is mounted. `jsonrpc+http://HOST:PORT/PATH` (path `/jsonrpc` without one) and
     `xmlrpc+http://HOST:PORT/PATH` (`/RPC2`) call any server of those kinds; whatever is served, all are answered.
 Options: `max_message` bytes of a body (default 16 MiB); `call_timeout` seconds for a call that names none (30);
-    `client_timeout` seconds that a client may take to say or to hear something (20); `cors` origins whose pages may
+    `client_timeout` seconds that a client may take to say or to hear something (20; a head 5 at most); `cors` origins whose pages may
     call, with commas, or `*` (default none); `openapi` where a foreign server's document is (`/openapi.json`); `key`,
     `key_file`, `key_name`: the key is shown as `Authorization: Bearer KEY`; `tls`, `cert`, `cert_key`, `ca`,
     `tls_verify` as for tcp.
@@ -13,7 +13,8 @@ Delivery: a call is answered, fails, or its outcome is reported unknown. Each ca
 Leaves behind: nothing.
 Limits: to listen beyond loopback takes a key, or TLS with client certificates. A bearer key is readable on the way
     without TLS. Functions cannot be called back, and there are no locks. A head has 64 KiB and 100 lines at most. At
-    most 512 streams and waits at a time, 64 functions that run, 2000 connections; more are refused (503).
+    most 512 streams and waits at a time, 64 functions that run; more are refused (503). 4000 connections (3 of 4 that
+    ulimit -n allows); of more, the one goes that has waited longest without a request.
 """
 
 from __future__ import annotations

@@ -3,6 +3,8 @@
 Rules of this file
 - A request's head is bounded in bytes, lines and time, a body in time; who does not read an answer is cut. One sweep a
   second looks after all connections; without connections nothing runs.
+- When there are too many connections, the one goes that has waited longest without a request: strangers who come in
+  crowds shut nobody out.
 - What could be read in two ways (Content-Length beside Transfer-Encoding, say) is refused by the parser, and the
   connection closed.
 """
@@ -12,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import resource
 import socket
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -25,7 +28,9 @@ from tincans.toolkit.tcp_socket import tune
 
 MOST_HEAD = 64 * 1024
 MOST_HEADERS = 100
-MOST_CONNECTIONS = 2000
+MOST_CONNECTIONS = 4000
+HEAD_SECONDS = 5.0
+"""For a TLS handshake, and then for a head: as for the greeting of our own clients (core/handshake.py)."""
 KEEP_ALIVE = 75.0
 """Seconds that an idle connection is kept, as nginx does."""
 SWEEP = 1.0
@@ -74,7 +79,10 @@ class Engine:
         self._stopping = asyncio.Event()
         make, state = guarded(self._application, self._client_timeout)
         self._connections = state.connections
-        server = await loop.create_server(make, sock=self._socket, ssl=self._tls, backlog=BACKLOG)
+        patience = None if self._tls is None else HEAD_SECONDS
+        server = await loop.create_server(
+            make, sock=self._socket, ssl=self._tls, backlog=BACKLOG, ssl_handshake_timeout=patience
+        )
         self._started.set_result(None)
         await self._stopping.wait()
         server.close()
@@ -146,7 +154,7 @@ def guarded(application: Any, client_timeout: float) -> tuple[Callable[[], Any],
         http=HttpToolsProtocol,
         proxy_headers=False,
         interface="asgi3",
-        limit_concurrency=MOST_CONNECTIONS,
+        limit_concurrency=MOST_CONNECTIONS + BACKLOG,
         timeout_keep_alive=int(KEEP_ALIVE),
     )
     config.load()
@@ -164,7 +172,9 @@ def guarded(application: Any, client_timeout: float) -> tuple[Callable[[], Any],
             self.in_head = True
             self.begun: float | None = self.loop.time()
             self.unread_since: tuple[float, int] | None = None
+            self.waits_since = self.begun
             sweeper.begin(self.loop)
+            sweeper.make_room()
 
         def data_received(self, data: bytes) -> None:
             if self.begun is None:
@@ -197,6 +207,7 @@ def guarded(application: Any, client_timeout: float) -> tuple[Callable[[], Any],
 
         def on_message_complete(self) -> None:
             self.begun = None
+            self.waits_since = self.loop.time()
             self.in_head, self.head_size = True, 0
             super().on_message_complete()
 
@@ -219,6 +230,8 @@ class Sweeper:
     def __init__(self, connections: set[Any], client_timeout: float) -> None:
         self._connections = connections
         self._timeout = client_timeout
+        self._head_timeout = min(client_timeout, HEAD_SECONDS)
+        self._most = most_connections()
         self._running = False
 
     def begin(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -236,9 +249,18 @@ class Sweeper:
         if self._connections:
             self.begin(loop)
 
+    def make_room(self) -> None:
+        """One has come; when there are too many, the one that has waited longest goes. Who is being served stays."""
+        if len(self._connections) <= self._most:
+            return
+        waiting = [each for each in self._connections if _waits(each)]
+        if len(waiting) > 1:
+            min(waiting, key=lambda each: each.waits_since).transport.abort()
+
     def _is_late(self, connection: Any, now: float) -> bool:
         begun = connection.begun
-        if begun is not None and now - begun > self._timeout + connection.taken / MIN_RATE:
+        most = self._head_timeout if connection.in_head else self._timeout
+        if begun is not None and now - begun > most + connection.taken / MIN_RATE:
             return True
         cycle = connection.cycle
         answered = cycle is None or cycle.response_complete
@@ -249,3 +271,16 @@ class Sweeper:
         if connection.unread_since is None or unread < connection.unread_since[1]:
             connection.unread_since = (now, unread)
         return bool(now - connection.unread_since[0] > self._timeout)
+
+
+def most_connections() -> int:
+    """As many as may be, with descriptors left for the rest of the program."""
+    soft, _hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return MOST_CONNECTIONS if soft == resource.RLIM_INFINITY else max(16, min(MOST_CONNECTIONS, soft * 3 // 4))
+
+
+def _waits(connection: Any) -> bool:
+    """Whether it has no request under way, of which more than the head is here."""
+    cycle = connection.cycle
+    served = cycle is not None and not cycle.response_complete
+    return bool(connection.in_head and not served and not connection.transport.is_closing())
