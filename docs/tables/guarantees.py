@@ -8,14 +8,13 @@ Rules of this file
 
 from __future__ import annotations
 
-from tincans.facts import Facts, Yes
-
 from tables.methods import ordered
+from tincans.facts import Facts, Yes
 
 CUT = "is dropped whole: nobody sees half of it"
 STRING = (
-    "who waits for it fails at once, outcome unknown if a call was under way; its job on lease goes to another, its lock"
-    " to the next",
+    "who waits for it fails at once, outcome unknown if a call was under way; its job on lease goes to another,"
+    " its lock to the next",
     f"a message that was being sent {CUT}; a function that was called runs to its end",
     "the sender waits, at most its timeout; news: the oldest goes, and is counted; a full queue: `on_full`",
 )
@@ -38,7 +37,7 @@ OWN = {
         "letters wait in the file, up to a bound; news: the oldest goes, and is counted",
     ),
     "redis": (
-        "a call fails, outcome unknown; its job comes back when the lease ends, counted; its lock when somebody wants it",
+        "a call fails, outcome unknown; its job comes back when its lease is over, its lock when somebody wants it",
         f"a letter that did not get to Redis {CUT}",
         "the sender waits for room, at most its timeout; news: the oldest goes, and is counted",
     ),
@@ -47,10 +46,8 @@ OWN = {
 
 def by_method() -> str:
     """One line a method."""
-    lines = [
-        "| method | delivery | order | when the receiver is killed | when the sender is killed | when the receiver is slow |",
-        "|---|---|---|---|---|---|",
-    ]
+    heads = ("method", "delivery", "order", "receiver is killed", "sender is killed", "receiver is slow")
+    lines = [f"| {' | '.join(heads)} |", f"|{'---|' * len(heads)}"]
     same: list[str] = []
     plain = Facts("")
     for name, facts in ordered():

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import tincans
+from tables.methods import docstring_part, ordered
 from tincans import peer, server
 from tincans.core import deframing, handshake, session, streams, values
 from tincans.core.failures import MAX_TRACEBACK
@@ -22,8 +23,6 @@ from tincans.pump import dialing, heartbeat, host, reactor, references, repeats,
 from tincans.toolkit import descriptor_passing, tcp_socket
 from tincans.toolkit.mp_proof import PROOF_SECONDS
 from tincans.toolkit.sqlite import answers, box, topics
-
-from tables.methods import docstring_part, ordered
 
 Row = tuple[str, str, str]
 
@@ -52,7 +51,11 @@ def default(function: Callable[..., Any], parameter: str) -> Any:
 def waiting() -> Iterator[Row]:
     """Seconds."""
     call, connect = default(tincans.connect, "call_timeout"), default(tincans.connect, "timeout")
-    yield "a call, and what else is asked of a peer", seconds(call), "`connect(call_timeout=)`, `with_options(timeout=)`"
+    yield (
+        "a call, or another question to a peer",
+        seconds(call),
+        "`connect(call_timeout=)`, `with_options(timeout=)`",
+    )
     yield "`connect`, until somebody serves", seconds(connect), "`connect(timeout=)`"
     yield "`take`, `receive`, `watch`, a lock", "as long as the other end lives", "their `timeout`"
     yield "a greeting, with its key", seconds(handshake.GREETING_TIMEOUT), ""
@@ -96,7 +99,11 @@ def hub() -> Iterator[Row]:
         f"{limits.jobs:,}, then `{default(queue, 'on_full')}`",
         "`queue(max_items=, on_full=)` for less",
     )
-    yield "deliveries before a job is a dead letter", f"{default(queue, 'max_deliveries'):,}", "`queue(max_deliveries=)`"
+    yield (
+        "deliveries of a job, then it is dead",
+        f"{default(queue, 'max_deliveries'):,}",
+        "`queue(max_deliveries=)`",
+    )
     yield "queues", f"{limits.queues:,}", ""
     yield "keys of the state", f"{limits.keys:,}", ""
     yield "waits, leases and locks", f"{limits.claims:,}, of one client {limits.claims_of_one:,}", ""

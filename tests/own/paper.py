@@ -1,7 +1,8 @@
 """A paper with its examples: what a reader would type, done in an empty directory.
 
 Rules of this file
-- A Python block that begins with `# NAME.py` is that file; with `# NAME.py, above run()` it goes there. Any other Python block is a whole program, and is run.
+- A Python block that begins with `# NAME.py` is that file; with `# NAME.py, above run()` it goes there. Any other
+  Python block is a whole program, and is run.
 - A shell block is run as it stands; the `text` block that follows is what it prints. Its background programs are
   ended afterwards, as a reader does.
 - Ports and the place of a Redis are put in anew, so that nothing of this machine is in the way.
@@ -15,6 +16,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -108,7 +110,9 @@ class Reader:
             said, complaints = out.read().decode(), err.read().decode()
         assert code == 0, f"{command[-1]}\n-- printed --\n{said}\n-- stderr --\n{complaints}"
         if expected is not None:
-            assert _fits(said, expected), f"{command[-1]}\n-- printed --\n{said}\n-- expected --\n{expected}\n{complaints}"
+            assert _fits(said, expected), (
+                f"{command[-1]}\n-- printed --\n{said}\n-- expected --\n{expected}\n{complaints}"
+            )
 
 
 def _fits(said: str, expected: str) -> bool:
@@ -119,8 +123,6 @@ def _fits(said: str, expected: str) -> bool:
 
 def _end_group(leader: int) -> None:
     """End what a block left running in the background, and wait until all of it is gone."""
-    import time
-
     deadline = time.monotonic() + 10
     number = signal.SIGTERM
     while True:
