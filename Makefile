@@ -27,7 +27,7 @@ help:
 	@echo "make test     all tests            (make test ARGS='-k pipe' for some)"
 	@echo "make lint     ruff, mypy --strict, import-linter"
 	@echo "make format   let ruff format the code"
-	@echo "make table    the tables of methods in README.md and docs/choose.md, from the facts"
+	@echo "make table    the tables in README.md and docs/, from the code"
 	@echo "make bench    speed side by side, into docs/benchmarks.* (about 8 minutes; nothing else should run; ARGS=--quick)"
 	@echo "make openapi  100 requests made up for each operation of our OpenAPI (EXAMPLES=...)"
 	@echo "make fuzz     a million mutated frames into every parser (COUNT=... for another number)"

@@ -1,94 +1,58 @@
-"""Writes the tables of methods in README.md and docs/choose.md from the facts: `python docs/table.py` (`make table`).
+"""Writes the generated parts of the papers: `python docs/table.py` (`make table`).
 
 Rules of this file
-- The facts of each method are the only source; nothing in a table is typed by hand.
-- `python docs/table.py --check` writes nothing and fails when a table is not up to date (a test runs it).
+- A part stands between `<!-- NAME: begin -->` and `<!-- NAME: end -->`; PARTS says which function writes it.
+- `python docs/table.py --check` writes nothing and fails when a part is not up to date (a test runs it).
 """
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-import tincans
-from tincans.facts import VERBS, Facts, No
-from tincans.finder import find_protocol, find_transport, is_protocol
+from tables import guarantees, limits, methods, public
 
 ROOT = Path(__file__).resolve().parent.parent
-BEGIN, END = "<!-- table: begin -->", "<!-- table: end -->"
+PARTS: dict[str, dict[str, Callable[[], str]]] = {
+    "README.md": {"table": methods.short_table},
+    "docs/choose.md": {"table": methods.long_table},
+    "docs/reference.md": {
+        "functions": public.functions,
+        "classes": public.classes,
+        "errors": public.error_table,
+        "wires": methods.wire_table,
+        "urls": methods.urls,
+        "commands": public.command_table,
+        "exits": public.exit_codes,
+    },
+    "docs/why.md": {"guarantees": guarantees.by_method},
+    "docs/limits.md": {"limits": limits.table, "methods": limits.by_method},
+}
 
 
-def short_table() -> str:
-    """One line a method: what each verb is."""
-    lines = [f"| method | {' | '.join(VERBS)} | reach | for |", f"|---|{'---|' * len(VERBS)}---|---|"]
-    for name, facts in ordered():
-        marks = " | ".join(mark(facts, verb) for verb in VERBS)
-        lines.append(f"| `{name}:` | {marks} | {facts.reach} | {facts.summary} |")
-    return "\n".join(lines)
-
-
-def mark(facts: Facts, verb: str) -> str:
-    """native, hub, or a dash."""
-    verdict = facts.verdict(verb)  # type: ignore[arg-type]
-    return "-" if isinstance(verdict, No) else verdict.by
-
-
-def ordered() -> list[tuple[str, Facts]]:
-    """The methods by reach, then by name."""
-    reaches = ("one program", "one machine", "network")
-    return sorted(tincans.methods().items(), key=lambda item: (reaches.index(item[1].reach), item[0]))
-
-
-def long_table() -> str:
-    """A section a method: every fact of it."""
-    return "\n\n".join(section(name, facts) for name, facts in ordered())
-
-
-def section(name: str, facts: Facts) -> str:
-    """All that one method says of itself."""
-    rows = [
-        ("verbs", ", ".join(f"{v} ({mark(facts, v)})" for v in VERBS if mark(facts, v) != "-")),
-        ("order", facts.order),
-        ("delivery", facts.delivery),
-        ("survives", facts.survives),
-        ("reach", facts.reach),
-        ("platforms", f"{', '.join(facts.platforms)} (untested: {', '.join(facts.untested) or 'none'})"),
-        ("leaves behind", facts.leaves_behind),
-        ("needs", facts.service or (f"pip install 'tincans[{facts.extra}]'" if facts.extra else "nothing more")),
-        ("largest message", f"{facts.largest_message:,} bytes" if facts.largest_message else bounded_by_option(name)),
-    ]
-    refused = [(v, no) for v in VERBS if isinstance(no := facts.verdict(v), No)]
-    lines = [f"## `{name}:`", "", f"{facts.summary}.", "", "| | |", "|---|---|"]
-    lines += [f"| {what} | {text} |" for what, text in rows]
-    lines += [f"| no {verb} | {no.reason}; instead: `{no.instead}:` |" for verb, no in refused]
-    return "\n".join(lines)
-
-
-def bounded_by_option(name: str) -> str:
-    """How much `max_message` allows by itself."""
-    options: Any = find_protocol(name).options if is_protocol(name) else find_transport(name).options
-    default = options["max_message"].default if "max_message" in options else 2**30
-    return f"`max_message`, {default // 2**30} GiB" if default >= 2**30 else f"`max_message`, {default // 2**20} MiB"
-
-
-def with_table(text: str, table: str) -> str:
-    """The text with its table renewed."""
-    before, _, rest = text.partition(BEGIN)
-    after = rest.partition(END)[2]
-    return f"{before}{BEGIN}\n{table}\n{END}{after}"
+def renewed(text: str, parts: dict[str, Callable[[], str]]) -> str:
+    """The text with each of its parts written anew. ValueError when a part has no place."""
+    for name, write in parts.items():
+        begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
+        if begin not in text or end not in text:
+            raise ValueError(f"there is no place for {name}: {begin} and {end}")
+        before, _, rest = text.partition(begin)
+        text = f"{before}{begin}\n{write()}\n{end}{rest.partition(end)[2]}"
+    return text
 
 
 def main() -> int:
     """Write, or check."""
     stale = []
-    for path, table in ((ROOT / "README.md", short_table()), (ROOT / "docs" / "choose.md", long_table())):
+    for name, parts in PARTS.items():
+        path = ROOT / name
         text = path.read_text()
-        renewed = with_table(text, table)
-        if renewed != text:
-            stale.append(path.name)
+        new = renewed(text, parts)
+        if new != text:
+            stale.append(name)
             if "--check" not in sys.argv:
-                path.write_text(renewed)
+                path.write_text(new)
     if stale and "--check" in sys.argv:
         print(f"not up to date: {', '.join(stale)}; run: make table")
         return 1

@@ -48,8 +48,9 @@ class Server:
         host.dispatcher.reserve("$describe", self.describe)
         opened: list[str] = []
         try:
-            for url in urls:
-                opened.append(host.open(url))
+            with host.setting_up():
+                for url in urls:
+                    opened.append(host.open(url))
             self._words = Words(self._board, server_facts(host.methods), "this server", None)
             if not all(method.calls for method in host.methods):
                 self._words.open()  # there is nothing else that would tell of a wrong place

@@ -36,7 +36,6 @@ BEGINNINGS = {
 """The beginning of something that may be a message: whoever sends a byte of it now and then keeps it open."""
 
 
-
 def _post(path: str, kind: str, body: bytes) -> bytes:
     head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\n\r\n"
     return head.encode() + body

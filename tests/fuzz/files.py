@@ -24,8 +24,8 @@ if __name__ == "__main__":
 
 from tincans.contracts import Board
 from tincans.core.address import parse
-from tincans.errors import TincansError
 from tincans.core.framing import framing as framing_of
+from tincans.errors import TincansError
 from tincans.finder import find_transport, find_wire
 from tincans.toolkit.files.keep import Keep
 from tincans.toolkit.mapped.store import HEADERS, PAGE
@@ -152,7 +152,21 @@ def lines(place: Path) -> Iterator[Round]:
     """One line of text, from a program that knows nothing of us."""
     path = place / "line"
     board = _board(f"mmap:{path}", "text")
-    pieces = [b"=", b'"', b"\n", b"\0", b"[", b"{", b" ", b"mood=", b"\xff", b"9" * 5000, b"[" * 3000, b"\\u0000", b"n=5"]
+    pieces = [
+        b"=",
+        b'"',
+        b"\n",
+        b"\0",
+        b"[",
+        b"{",
+        b" ",
+        b"mood=",
+        b"\xff",
+        b"9" * 5000,
+        b"[" * 3000,
+        b"\\u0000",
+        b"n=5",
+    ]
 
     def one(chance: random.Random) -> None:
         text = mutated(chance, chance.choice([b'mood="sunny day" n=5\n', b"plain words\n", b""]), pieces)

@@ -47,8 +47,9 @@ class Server:
 
     async def _open(self, urls: tuple[str, ...]) -> None:
         try:
-            for url in urls:
-                self.urls.append(await self._host.open_soon(url))
+            with self._host.setting_up():
+                for url in urls:
+                    self.urls.append(await self._host.open_soon(url))
             self._words = Words(self._board, server_facts(self._host.methods), "this server", None)
             if not all(method.calls for method in self._host.methods):
                 await self._words.board()  # there is nothing else that would tell of a wrong place

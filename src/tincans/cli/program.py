@@ -18,7 +18,7 @@ from tincans.cli.output import say
 from tincans.errors import TincansError
 from tincans.version import VERSION
 
-_EXIT_CODES = "Exit codes\n\n\b\n" + "\n".join(f"{code:>5}  {meaning}" for code, meaning in MEANINGS.items())
+_EXIT_CODES = "Exit codes\n\n" + "\n\n".join(f"{code}  {meaning}" for code, meaning in MEANINGS.items())
 _COMPLETE = "_TINCANS_COMPLETE"
 
 

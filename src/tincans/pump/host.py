@@ -10,10 +10,12 @@ Rules of this file
 from __future__ import annotations
 
 import logging
+import math
 import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
@@ -52,7 +54,6 @@ class Host:
         self.name = name
         self.dispatcher = Dispatcher()
         self.executor = self.make_executor()
-        self.executor.set_up_at = time.monotonic() + SETTING_UP
         self.reactor: Background = self.make_background()
         self.hub = self.make_hub(keep)
         self.doors: list[Keeper] = []
@@ -105,6 +106,15 @@ class Host:
         return asyncio_bridge.iterate(elements)
 
     # -- doors ----------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def setting_up(self) -> Iterator[None]:
+        """While all URLs are opened, and a moment longer, a name that is not exposed yet is waited for."""
+        self.executor.set_up_at = math.inf
+        try:
+            yield
+        finally:
+            self.executor.set_up_at = time.monotonic() + SETTING_UP
 
     def open(self, url: str) -> str:
         """Listen on one more URL; the URL to connect to."""

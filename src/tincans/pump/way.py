@@ -2,7 +2,7 @@
 
 Rules of this file
 - Three kinds: a Channel (messages over a connection), a BoardWay (a method without calls), a ProtocolWay (a public
-  protocol with calls of its own). Only the first is loaded by everybody.
+  protocol with calls of its own). Only the first is loaded by everybody. Several Channels behind one peer: a SpreadWay.
 """
 
 from __future__ import annotations

@@ -34,7 +34,7 @@ TLS_OPTIONS = {
 }
 KEY_OPTIONS = {
     "key": Option(str, "", "a shared secret that both ends prove to have"),
-    "key_file": Option(str, "", "a file with that secret"),
+    "key_file": Option(str, "", "a file with such secrets, a line each: name secret"),
     "key_name": Option(str, "", "which key it is, for people and logs"),
 }
 _GONE_AFTER = 20

@@ -1,7 +1,7 @@
 """pipe: two programs on one machine talk through named pipes (FIFOs).
 
 URL: `pipe:NAME` (in the private runtime directory) or `pipe:/absolute/path`.
-Options: `max_message` (bytes, default 1G), `spin` (microseconds that a receiver looks before it sleeps, default 50).
+Options: `max_message` (bytes, default 1G), `spin` (microseconds that a receiver looks before it sleeps, default 100).
 Delivery: in order, while both programs live; what was on its way to a killed program is lost with it.
 Leaves behind: nothing. FIFOs of programs that were killed while they connected go at the server's next accept or start.
 Limits: this machine, this user. Two descriptors a connection, three while it sleeps. A pipe holds 64 KiB (256 KiB

@@ -77,12 +77,15 @@ class Flag:
         self._timeout = timeout
 
     def set(self) -> None:
+        """Make it true, and wake everybody who waits for that."""
         self._values.set(self._key, True, timeout=self._timeout)
 
     def clear(self) -> None:
+        """Make it false."""
         self._values.set(self._key, False, timeout=self._timeout)
 
     def is_set(self) -> bool:
+        """Whether it is true; a flag that nobody set is not."""
         change = self._values.get(self._key, timeout=self._timeout)
         return change is not None and bool(change.value)
 

@@ -1,0 +1,1 @@
+"""The generated parts of the papers, each from the code that it tells of."""
