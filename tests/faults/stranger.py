@@ -1,4 +1,4 @@
-"""A program full of strangers: `stranger.py KIND PLACE COUNT [MANNER]`. They connect and say nothing, little, or garbage.
+"""A program full of strangers: `stranger.py KIND PLACE COUNT [MANNER]`. They say nothing, little, or garbage.
 
 Rules of this file
 - PLACE is `unix:/path`, `tcp:PORT`, `pipe:/path/of/the/rendezvous` or `mq:/name-of-the-queue`; nothing of tincans is

@@ -91,8 +91,8 @@ def _take(queues: Any) -> None:
 DOCUMENT = b"""{"state": {"mood": "good", "n": 5}, "flags": {"paused": true}, "versions": {"mood": 3}, "count": 9,
 "queues": {"jobs": [{"value": 5}, {"value": {"$tuple": [1]}, "deliveries": 1, "lease": {"receipt": "r", "until": 1e9}},
 {"value": 6, "due": 5.5}]}, "commands": [{"id": "a", "call": "add", "args": [1, 2]}], "finished": []}"""
-WORDS = [b"null", b"[", b"]", b"{", b"}", b'"', b"-1", b"1e308", b"9" * 40, b"1e999", b'"$tuple":', b"true", b'"value":',
-         b"[" * 3000, b"\xff", b'"\\ud800"', b"5.5", b'"due":', b'"lease":', b",", b":"]  # fmt: skip
+WORDS = [b"null", b"[", b"]", b"{", b"}", b'"', b"-1", b"1e308", b"9" * 40, b"1e999", b'"$tuple":', b"true",
+         b'"value":', b"[" * 3000, b"\xff", b'"\\ud800"', b"5.5", b'"due":', b'"lease":', b",", b":"]  # fmt: skip
 
 
 @contextlib.contextmanager
@@ -269,8 +269,8 @@ def keeps(place: Path) -> Iterator[Round]:
         else:
             with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as database:
                 table, column = chance.choice(
-                    [("meta", "number"), ("jobs", "value"), ("jobs", "deliveries"), ("jobs", "due"), ("state", "version"),
-                     ("state", "value"), ("state", "key"), ("jobs", "queue"), ("meta", "name")]
+                    [("meta", "number"), ("jobs", "value"), ("jobs", "deliveries"), ("jobs", "due"),
+                     ("state", "version"), ("state", "value"), ("state", "key"), ("jobs", "queue"), ("meta", "name")]
                 )  # fmt: skip
                 with contextlib.suppress(sqlite3.Error):
                     database.execute(f"UPDATE OR REPLACE {table} SET {column} = ?", (chance.choice(found),))
