@@ -6,8 +6,8 @@ URL: `http://127.0.0.1:8000`, `http://[::1]:8000`; without a host 127.0.0.1; por
 Options: `max_message` bytes of a body (default 16 MiB); `call_timeout` seconds for a call that names none (30);
     `client_timeout` seconds that a client may take to say or to hear something (20; a head 5 at most); `cors` origins
     whose pages may call, with commas, or `*` (default none); `openapi` where a foreign server's document is
-    (`/openapi.json`); `key`, `key_file`, `key_name`: the key is shown as `Authorization: Bearer KEY`; `tls`, `cert`, `cert_key`, `ca`,
-    `tls_verify` as for tcp.
+    (`/openapi.json`); `key`, `key_file`, `key_name`: the key is shown as `Authorization: Bearer KEY`; `tls`, `cert`,
+    `cert_key`, `ca`, `tls_verify` as for tcp.
 Delivery: a call is answered, fails, or its outcome is reported unknown. Each call may take a connection of its own, so
     two calls of one program may overtake each other.
 Leaves behind: nothing.
