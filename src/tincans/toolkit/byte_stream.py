@@ -17,8 +17,8 @@ import socket
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from time import monotonic
+from types import SimpleNamespace
 from typing import Any, Literal
 
 from tincans.contracts import Buffer, Framing, Identity, Parts
@@ -38,16 +38,7 @@ _AT_ONCE = 64  # system calls that one receive(timeout=0) makes at most, so that
 _MOST_WAIT = 3600.0
 _DONT_WAIT = int(socket.MSG_DONTWAIT)
 _FOR_EVER = float("inf")
-
-
-@dataclass(frozen=True)
-class _Unknown:
-    """Stands in for a deframer that does not say whether it is idle."""
-
-    idle: bool = False
-
-
-_UNKNOWN = _Unknown()
+_UNKNOWN = SimpleNamespace(idle=False)  # stands in for a deframer that does not say whether it is idle
 
 
 class ByteStream:
@@ -62,10 +53,9 @@ class ByteStream:
     """
 
     __slots__ = (
-        "__weakref__", "_ahead", "_await", "_closed", "_encode", "_frame", "_framed_up_to", "_held", "_high", "_join",
-        "_kept", "_low",
-        "_max_message", "_next", "_passing", "_poll_for", "_reader", "_receiving", "_recv", "_send",
-        "_sending", "_set_timeout", "_small", "_state", "_stream", "_take", "_url", "identity", "ready",
+        "__weakref__", "_ahead", "_await", "_closed", "_encode", "_frame", "_framed_up_to", "_held", "_high",
+        "_join", "_kept", "_low", "_max_message", "_next", "_passing", "_poll_for", "_reader", "_receiving", "_recv",
+        "_send", "_sending", "_set_timeout", "_small", "_state", "_stream", "_take", "_url", "identity", "ready",
     )  # fmt: skip
 
     def __init__(
@@ -167,17 +157,12 @@ class ByteStream:
         ):
             for parts in messages:
                 self.send(parts, timeout=timeout)
-            return None
+            return
         self._sending = True
         try:
             self._check_open()
             frames = self._join(tuple([parts[0] for parts in messages]))
-            try:
-                sent = self._send(frames, SEND_FLAGS)
-            except BlockingIOError as refusal:
-                return self._finish(Outgoing([frames], begun=isinstance(refusal, MessageBegun)), timeout)
-            if sent < len(frames):
-                self._finish(Outgoing([memoryview(frames)[sent:]], begun=True), timeout)
+            self._finish(Outgoing([frames]), timeout)
         except TincansError:
             raise
         except OSError as error:
@@ -435,9 +420,7 @@ class ByteStream:
         self._low, self._high = seconds - _TOLERANCE, seconds * 2
 
     def pending(self) -> bool:
-        if self.ready:
-            return True
-        if self._ahead is None and not self._state.idle:
+        if not self.ready and self._ahead is None and not self._state.idle:
             try:
                 self._ahead = self._next()
                 while self._ahead is None and self._held():
@@ -450,8 +433,7 @@ class ByteStream:
             if self.ready and self._ahead is not None:  # what was set aside is the first of several
                 self.ready.extendleft(self._ahead)  # type: ignore[arg-type]  # bytes, alone in their message
                 self._ahead = None
-                return True
-        return self._ahead is not None
+        return self._ahead is not None or bool(self.ready)
 
     # -- the end -------------------------------------------------------------------------------------------
 
