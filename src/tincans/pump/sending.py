@@ -23,7 +23,7 @@ from tincans.pump.reactor import Background, spawn
 from tincans.pump.turns import Turns
 
 RELEASE = "$drop"
-CORK_MESSAGES = 32
+CORK_MESSAGES = 16
 CORK_BYTES = 4096
 CORK_SECONDS = 0.0003
 """A call that is started so soon after the one before it is one of a burst."""

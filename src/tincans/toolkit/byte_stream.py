@@ -53,7 +53,7 @@ class ByteStream:
     """
 
     __slots__ = (
-        "__weakref__", "_ahead", "_await", "_closed", "_encode", "_frame", "_framed_up_to", "_held", "_high",
+        "__weakref__", "_ahead", "_await", "_closed", "_encode", "_framed_up_to", "_held", "_high",
         "_join", "_kept", "_low", "_max_message", "_next", "_passing", "_poll_for", "_reader", "_receiving", "_recv",
         "_send", "_sending", "_set_timeout", "_small", "_state", "_stream", "_take", "_url", "identity", "ready",
     )  # fmt: skip
@@ -85,7 +85,6 @@ class ByteStream:
         self._state: Any = self._reader if hasattr(self._reader, "idle") else _UNKNOWN
         self._next = self._reader.next
         self._take: Callable[[bytes], list[Buffer] | None] = getattr(self._reader, "take", self._feed_and_next)
-        self._frame: Callable[[bytes], bytes] = getattr(framing, "frame", bytes)
         self._join = joining(framing)
         self._framed_up_to = SMALL if hasattr(framing, "frame") else -1
         self.max_message = max_message
@@ -132,14 +131,7 @@ class ByteStream:
             if self._kept is None and len(parts) == 1:
                 part = parts[0]
                 if type(part) is bytes and len(part) <= self._small:
-                    frame = self._frame(part)
-                    try:
-                        sent = self._send(frame, SEND_FLAGS)
-                    except BlockingIOError as refusal:
-                        return self._finish(Outgoing([frame], begun=isinstance(refusal, MessageBegun)), timeout)
-                    if sent == len(frame):
-                        return None
-                    return self._finish(Outgoing([memoryview(frame)[sent:]], begun=True), timeout)
+                    return self._send_frames(self._join((part,)), timeout)
             return self._send_any(parts, timeout)
         except TincansError:
             raise
@@ -161,8 +153,7 @@ class ByteStream:
         self._sending = True
         try:
             self._check_open()
-            frames = self._join(tuple([parts[0] for parts in messages]))
-            self._finish(Outgoing([frames]), timeout)
+            self._send_frames(self._join(tuple([parts[0] for parts in messages])), timeout)
         except TincansError:
             raise
         except OSError as error:
@@ -171,6 +162,13 @@ class ByteStream:
             self._sending = False
             if self._closed:
                 self._dispose()
+
+    def _send_frames(self, frames: bytes, timeout: float | None) -> None:
+        try:
+            sent = self._send(frames, SEND_FLAGS)
+        except BlockingIOError as refusal:
+            return self._finish(Outgoing([frames], begun=isinstance(refusal, MessageBegun)), timeout)
+        return None if sent == len(frames) else self._finish(Outgoing([memoryview(frames)[sent:]], begun=True), timeout)
 
     def _send_any(self, parts: Parts, timeout: float | None) -> None:
         """The general case: several parts, other buffers than bytes, something kept from before."""
