@@ -119,14 +119,14 @@ def reads(reactor: Reactor, count: int) -> tuple[list[Read], list[Read]]:
     order: list[Read] = []
     links = [Read(order) for _ in range(count)]
     for link in links:
-        reactor.read(link)
+        reactor.queue(link)
     return links, order
 
 
 def test_links_are_read_in_the_order_in_which_they_queued_each_once(reactor: Reactor) -> None:
     links, order = reads(reactor, 3)
     for link in links:
-        reactor.read(link)
+        reactor.queue(link)
         link.end.set()
     assert all(link.came.wait(SOON) for link in links)
     assert order[:3] == links
@@ -136,7 +136,7 @@ def test_who_is_busy_for_long_holds_up_the_others_for_a_moment_only(reactor: Rea
     links, _ = reads(reactor, 5)
     assert all(link.came.wait(SOON / 2) for link in links), "none of them has ended"
     later = Read([])
-    reactor.read(later)
+    reactor.queue(later)
     assert later.came.wait(SOON / 2)
     for link in (*links, later):
         link.end.set()
@@ -148,15 +148,15 @@ def test_who_steps_out_holds_up_nobody(reactor: Reactor, monkeypatch: pytest.Mon
     assert links[0].came.wait(SOON)
     waits, outs = Read([]), Read([])
     outs.step_out = reactor.step_out
-    reactor.read(waits)
+    reactor.queue(waits)
     assert not waits.came.wait(0.05), "one reads at a time"
     links[0].end.set()
     assert waits.came.wait(SOON)
-    reactor.read(outs)
+    reactor.queue(outs)
     waits.end.set()
     assert outs.came.wait(SOON)
     last = Read([])
-    reactor.read(last)
+    reactor.queue(last)
     assert last.came.wait(SOON), "although the one before has not ended"
     outs.end.set()
     last.end.set()

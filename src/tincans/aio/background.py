@@ -72,11 +72,11 @@ class LoopBackground:
         return timer
 
     @property
-    def reads(self) -> Mapping[Attended, None]:
+    def queued(self) -> Mapping[Attended, None]:
         """Nobody queues: the loop takes its turns."""
         return self.attended
 
-    def read(self, link: Attended) -> None:
+    def queue(self, link: Attended) -> None:
         self.loop.call_soon(link.ready)
 
     def step_out(self) -> None:

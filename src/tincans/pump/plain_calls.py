@@ -198,7 +198,7 @@ def serve(link: Link, quick: Quick, executor: Executor, linger: float) -> list[B
     parity, attended = link.session.other_parity, link.reactor.attended
     whole, ready, corked = link.sends_whole, quick.ready, link._corked
     pending = link.connection.pending if ready is None else ready.__len__
-    queue = link.reactor.reads
+    queue = link.reactor.queued
     patient, count = linger, 0
     while True:
         if queue and linger < STAY:  # others have something to read as well

@@ -71,11 +71,11 @@ class Background(Protocol):
         ...
 
     @property
-    def reads(self) -> Mapping[Attended, None]:
+    def queued(self) -> Mapping[Attended, None]:
         """Links that have something to read and queue for a worker."""
         ...
 
-    def read(self, link: Attended) -> None: ...
+    def queue(self, link: Attended) -> None: ...
     def step_out(self) -> None: ...
     def submit(self, job: Job) -> None: ...
     def call_at(self, when: float, job: Job) -> Timer: ...
@@ -110,7 +110,7 @@ class Reactor:
         self._readiness: Readiness = SystemReadiness()
         self._changed = threading.Condition(threading.Lock())
         self._jobs: deque[Job] = deque()
-        self.reads: dict[Attended, None] = {}
+        self.queued: dict[Attended, None] = {}
         """Links that have something to read, in the order in which they get a worker."""
         self._readers, self._most_readers = 0, READERS
         self._begun, self._begun_before, self._looked_at = 0, 0, 0.0
@@ -136,10 +136,10 @@ class Reactor:
             self._jobs.append(job)
             self._get_help()
 
-    def read(self, link: Attended) -> None:
+    def queue(self, link: Attended) -> None:
         """Have a worker read `link`, when it is its turn."""
         with self._changed:
-            self.reads[link] = None
+            self.queued[link] = None
             if self._has_work():
                 self._get_help()
             else:
@@ -149,7 +149,7 @@ class Reactor:
         """Called by a worker that may be busy for long, or stays with its link: another one may read."""
         if self._leave():
             with self._changed:
-                if self.reads:
+                if self.queued:
                     self._get_help()
 
     def call_at(self, when: float, job: Job) -> Timer:
@@ -179,7 +179,7 @@ class Reactor:
         """No more of this link; before its descriptor is closed."""
         self.attended.pop(link, None)
         with self._changed:
-            self.reads.pop(link, None)
+            self.queued.pop(link, None)
         if fd is not None:
             self._readiness.forget(fd)
 
@@ -198,14 +198,14 @@ class Reactor:
     # -- with the lock held ------------------------------------------------------------------------------
 
     def _has_work(self) -> bool:
-        return bool(self._jobs) or bool(self.reads and self._readers < self._most_readers)
+        return bool(self._jobs) or bool(self.queued and self._readers < self._most_readers)
 
     def _take_work(self) -> Job | None:
         if self._jobs:
             return self._jobs.popleft()
-        if self.reads and self._readers < self._most_readers:
-            link = next(iter(self.reads))
-            del self.reads[link]
+        if self.queued and self._readers < self._most_readers:
+            link = next(iter(self.queued))
+            del self.queued[link]
             self._readers += 1
             self._begun += 1
             self._mine.round = self._round
@@ -242,7 +242,7 @@ class Reactor:
         while len(self._timers) > FEW_TIMERS and self._timers[0][2].cancelled:
             heapq.heappop(self._timers)
         when = self._timers[0][0] if self._timers else None
-        if self.attended or self.reads:
+        if self.attended or self.queued:
             when = now + TICK if when is None else min(when, now + TICK)
         self._wakes_at = when
         return None if when is None else max(0.0, min(when - now, LONGEST_WAIT))
@@ -255,11 +255,11 @@ class Reactor:
 
     def _see_that_reading_goes_on(self, now: float) -> None:
         """When links queue and nothing was begun for a TICK, whoever reads is busy: all that queue get a worker."""
-        if not self.reads or self._begun != self._begun_before:
+        if not self.queued or self._begun != self._begun_before:
             self._begun_before, self._looked_at, self._most_readers = self._begun, now, READERS
         elif now - self._looked_at >= TICK:
             self._round += 1  # those that read now no longer count
-            self._readers, self._most_readers = 0, max(READERS, len(self.reads))
+            self._readers, self._most_readers = 0, max(READERS, len(self.queued))
 
     # -- the threads -------------------------------------------------------------------------------------
 
@@ -306,7 +306,7 @@ class Reactor:
             with self._changed:
                 for link in found:
                     self.attended[link] = None
-                    self.reads[link] = None
+                    self.queued[link] = None
                 now = time.monotonic()
                 self._due(now)
                 self._see_that_reading_goes_on(now)

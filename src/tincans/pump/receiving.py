@@ -228,7 +228,7 @@ class Receiving(Sending):
         if self.background and self.dead is None:
             self.reactor.attend(self)
             if more:
-                self.reactor.read(self)
+                self.reactor.queue(self)
 
     def _has_whole_message(self) -> bool:
         """With the reading role: whether a message has come along that nobody would be woken for."""
@@ -286,7 +286,7 @@ class Receiving(Sending):
         if self._fd is None:
             self.reactor.step_out()
             self._read_on(STAY)
-        elif self._accepting and not self.reactor.reads and (pool := reactor()).take_seat():
+        elif self._accepting and not self.reactor.queued and (pool := reactor()).take_seat():
             self.reactor.step_out()
             try:
                 self._read_on(LINGER)
@@ -300,7 +300,7 @@ class Receiving(Sending):
         count = 0
         while True:
             try:
-                request = None if (count := count + 1) > SHARE and self.reactor.reads else self._next_request(linger)
+                request = None if (count := count + 1) > SHARE and self.reactor.queued else self._next_request(linger)
             except TincansError as error:
                 self.lost(error)
                 self.pass_on()
@@ -333,7 +333,7 @@ class Receiving(Sending):
                 self.uncork()
             parts: list[Buffer] | None
             if self.quick is None or not self.direct:
-                parts = connection.receive(timeout=0.0 if linger == LINGER and self.reactor.reads else linger)
+                parts = connection.receive(timeout=0.0 if linger == LINGER and self.reactor.queued else linger)
             elif (parts := self._serve_plain(linger)) is None:
                 return ELSEWHERE
             if not parts:
@@ -390,7 +390,7 @@ class Receiving(Sending):
             self.reactor.attend(self)
         elif there:
             self.reactor.attend(self)
-            self.reactor.read(self)
+            self.reactor.queue(self)
         return not there
 
     def _prepare_wait(self) -> bool:
