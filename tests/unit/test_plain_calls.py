@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import threading
 import time
 from collections.abc import Iterator
@@ -207,3 +208,30 @@ def test_a_parameter_of_another_kind_ends_what_is_plain() -> None:
 def test_the_short_way_is_one_function_for_each_name(alice: Any) -> None:
     assert alice.call.add is alice.call.add
     assert plain_calls.function_of(alice._way, "add", None)(1, 2) == 3
+
+
+def test_calls_started_in_a_burst_are_answered_although_nobody_waits_for_them(alice: Any) -> None:
+    futures = [alice.start.add(n, 1) for n in range(70)]
+    eventually(lambda: all(future.done() for future in futures))
+    assert [future.result() for future in futures] == [n + 1 for n in range(70)]
+
+
+def test_a_burst_of_calls_is_answered_also_when_its_last_is_waited_for_first(alice: Any) -> None:
+    for _ in range(20):
+        futures = [alice.start.anything(n) for n in range(50)]
+        assert [future.result() for future in reversed(futures)] == list(reversed(range(50)))
+
+
+def test_a_burst_of_calls_of_mixed_kinds_loses_none(alice: Any) -> None:
+    values = [[n, "text", {"key": n}][n % 3] for n in range(60)]
+    futures = [alice.start.anything(value) for value in values]
+    assert [future.result() for future in futures] == values
+
+
+def test_the_standard_ways_to_wait_see_the_answers_of_a_burst(alice: Any) -> None:
+    called: list[int] = []
+    futures = [alice.start.add(n, 0) for n in range(40)]
+    for future in futures:
+        future.add_done_callback(lambda done: called.append(done.result()))
+    assert len(concurrent.futures.wait(futures, timeout=10).done) == 40
+    eventually(lambda: sorted(called) == list(range(40)))
