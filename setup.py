@@ -15,7 +15,7 @@ from setuptools import Extension, setup
 
 CORE = Path("src/tincans/_speed")
 
-PLAIN = [CORE / "plain.c", CORE / "frames.c"]
+PLAIN = [CORE / name for name in ("plain.c", "plain_array.c", "plain_fits.c", "frames.c")]
 
 
 def part(name: str, sources: list[Path]) -> Extension:

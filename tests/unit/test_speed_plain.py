@@ -5,10 +5,14 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from hypothesis.extra.numpy import array_shapes, arrays
 
+import tincans
+from tincans.core.arrays import plain_array
 from tincans.core.messages import Message, Publication, Reply, Request
 from tincans.wires.native import WIRE
 
@@ -147,3 +151,129 @@ def test_values_fit_a_shape_by_their_exact_classes() -> None:
     assert plain.fits((1, 2.5), shape) and plain.fits((1, None, "x"), shape)
     assert not any(plain.fits(args, shape) for args in [(1,), (True, 1), (1, 1, 1), (1, 1, "x", 1), ()])
     assert not plain.fits((1, 2), None)
+
+
+ARRAYS = st.one_of(
+    arrays(st.sampled_from(["?", "i1", "u2", "i4", "u8", "f2", "f4", "f8"]), array_shapes(min_dims=0, min_side=0)),
+    st.builds(lambda array: array.T, arrays("i2", array_shapes(max_side=4))),
+)
+
+
+def alike(a: Any, b: Any) -> bool:
+    return type(a) is type(b) and a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes()
+
+
+@given(ARRAYS, st.booleans())
+def test_a_plain_array_means_the_same_both_ways(array: Any, as_it_came: bool) -> None:
+    if as_it_came:
+        array = numpy.frombuffer(array.tobytes(), array.dtype).reshape(array.shape)
+    for write, message in [
+        (lambda: plain.request(1, "f", (array, 5), 1.0), Request(1, "f", (array, 5), None, 1.0)),
+        (lambda: plain.reply(1, array), Reply(1, array)),
+        (lambda: plain.publication(1, "topic", array), Publication(1, "topic", array)),
+    ]:
+        data = write()
+        assert data is not None or not array.flags.c_contiguous
+        for each in filter(None, [data, WIRE.encode(message)[0]]):
+            _, body = heard(each)
+            found = plain.read_with(plain_array, each)
+            if array.flags.c_contiguous:
+                value = found[2] if len(found) > 2 else found[1]
+                value, body = (value[0], body[0]) if len(found) == 4 else (value, body)
+                assert alike(value, array) and alike(body, array) and not (value.size and value.flags.writeable)
+            else:
+                assert found is None
+            assert plain.read(each) is None
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        numpy.zeros(5000, "u1"),
+        numpy.zeros(3, ">i4"),
+        numpy.zeros(3, "M8[s]"),
+        numpy.zeros(3, "c16"),
+        numpy.zeros(3, "U2"),
+        numpy.zeros(3, "g"),
+        numpy.zeros(3, "i4,f8"),
+        numpy.zeros(6)[::2],
+        numpy.zeros((3, 2), order="F"),
+        numpy.ma.masked_array([1, 2], [0, 1]),
+        numpy.frombuffer(bytearray(8)),
+        numpy.array([object()]),
+        tincans.empty(4, writable=True),
+    ],
+)
+def test_other_arrays_are_left_to_the_wire(array: Any) -> None:
+    assert plain.reply(1, array) is None
+    assert plain.request(1, "f", (array,), None) is None
+
+
+def test_an_array_that_is_none_is_left_to_the_wire() -> None:
+    data = plain.reply(1, numpy.arange(3, dtype="i4"))
+    for at in range(3, len(data)):
+        for byte in (0, 1, 0x7F, 0x90, 0xC2, 0xC3, 0xC8, 0xFF):
+            changed = data[:at] + bytes([byte]) + data[at + 1 :]
+            found = plain.read_with(plain_array, changed)
+            if found is not None:
+                assert alike(found[1], heard(changed)[1])
+    assert all(plain.read_with(plain_array, data[:size]) is None for size in range(len(data)))
+
+
+def test_what_is_no_error_of_the_message_is_raised() -> None:
+    data = plain.reply(1, numpy.arange(3))
+
+    def interrupted(*given: Any) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        plain.read_with(interrupted, data)
+
+
+def heard_parts(parts: list[Any]) -> Any:
+    """What the native wire hears: the value, or the first argument."""
+    message: Any = WIRE.decode(parts)
+    request = isinstance(message, Request)
+    value = WIRE.reader(Any)(message.args if request else message.value, message)
+    return value[0] if request else value
+
+
+LARGE = numpy.arange(30_000, dtype="i4").reshape(3, -1)
+
+
+@pytest.mark.parametrize("array", [LARGE, LARGE[1], tincans.empty(1_000_000, "u1"), LARGE.astype("f8").T.T])
+def test_a_large_array_travels_beside_the_message_and_means_the_same_both_ways(array: Any) -> None:
+    for ours, theirs in [
+        (plain.request_beside(1, "f", (array, 5), 1.0), WIRE.encode(Request(1, "f", (array, 5), None, 1.0))),
+        (plain.reply_beside(1, array), WIRE.encode(Reply(1, array))),
+        (plain.publication_beside(1, "topic", array), WIRE.encode(Publication(1, "topic", array))),
+    ]:
+        assert [len(part) for part in ours[1:]] == [array.nbytes]
+        assert numpy.shares_memory(numpy.frombuffer(ours[1], "u1"), array)
+        for parts in (ours, theirs):
+            found = plain.read_with(plain_array, list(parts))
+            value = found[2] if len(found) > 2 else found[1]
+            value = value[0] if len(found) == 4 else value
+            assert alike(value, array) and alike(heard_parts(parts), array)
+            assert numpy.shares_memory(value, array)
+
+
+def test_several_arrays_are_told_apart() -> None:
+    parts = plain.request_beside(1, "f", (LARGE, numpy.arange(3), LARGE * 2, "text"), None)
+    args = plain.read_with(plain_array, parts)[2]
+    assert len(parts) == 3 and alike(args[0], LARGE) and alike(args[2], LARGE * 2) and args[3] == "text"
+    assert alike(args[1], numpy.arange(3))
+
+
+@pytest.mark.parametrize("value", [[LARGE], LARGE.T, LARGE[:, ::2], b"x" * 50_000, LARGE.astype(">i4")])
+def test_what_is_no_simple_array_is_left_to_the_wire(value: Any) -> None:
+    assert plain.reply_beside(1, value) is None
+    assert plain.request_beside(1, "f", (LARGE, value), None) is None
+
+
+def test_a_part_that_is_not_there_or_has_another_size_is_left_to_the_wire() -> None:
+    parts = plain.reply_beside(1, LARGE)
+    for wrong in ([parts[0]], [parts[0], bytes(5)], [parts[0], LARGE.tobytes() + b"x"]):
+        assert plain.read_with(plain_array, wrong) is None
+    assert plain.read_with(plain_array, []) is None and plain.read_with(plain_array, [None, b""]) is None
+    assert plain.read_with(plain_array, [*parts, b"more"]) is not None

@@ -1,36 +1,27 @@
 /* Plain messages of the native wire, written and read in one call: what most calls are made of.
  *
  * Rules of this file
- * - Plain is: None, a bool, a whole number of 64 bits, a float, a text, bytes; at most PLAIN_ARGUMENTS of them, at most
- *   PLAIN_BYTES in all. For everything else the answer is None, and wires/native.py does it the thorough way.
+ * - Plain is: None, a bool, a whole number of 64 bits, a float, a text, bytes, a small array (plain_array.c); at most
+ *   PLAIN_ARGUMENTS of them, at most PLAIN_BYTES in all. For everything else the answer is None, and wires/native.py does it the thorough way.
  * - The bytes are those of wires/native.py, without the fields at the end that hold their defaults. What is read here
  *   would be read there to the same values; tests/unit/test_speed_plain.py and tests/fuzz/plain.py hold the two together.
  * - Bytes from the other side are looked at only within their length, and nothing is kept between two calls.
  */
-#define PY_SSIZE_T_CLEAN
-#include <Python.h>
+#include "plain.h"
 
 #include "frames.h"
 
-#include <stdbool.h>
-#include <stdint.h>
 #include <string.h>
 
-#define PLAIN_BYTES 4096
 #define PLAIN_ARGUMENTS 15
 
 enum { TAG_REQUEST = 1, TAG_REPLY = 2, TAG_PUBLICATION = 8 };
-enum { NIL = 0xc0, FALSE_BYTE = 0xc2, TRUE_BYTE = 0xc3, FLOAT64 = 0xcb };
+enum { NIL = 0xc0, TRUE_BYTE = 0xc3, FLOAT64 = 0xcb };
 
 /* ---- writing ---- */
 
-struct writer {
-    uint8_t bytes[PLAIN_BYTES];
-    size_t size;
-};
-
 /* Room for `count` more bytes, or NULL: the message is not plain any more. */
-static uint8_t *room(struct writer *out, size_t count) {
+uint8_t *plain_room(struct writer *out, size_t count) {
     if (PLAIN_BYTES - out->size < count)
         return NULL;
     uint8_t *place = out->bytes + out->size;
@@ -38,16 +29,16 @@ static uint8_t *room(struct writer *out, size_t count) {
     return place;
 }
 
-static bool put_byte(struct writer *out, uint8_t byte) {
-    uint8_t *place = room(out, 1);
+bool plain_put_byte(struct writer *out, uint8_t byte) {
+    uint8_t *place = plain_room(out, 1);
     if (place != NULL)
         *place = byte;
     return place != NULL;
 }
 
 /* A marking byte and the low `width` bytes of a number, the highest first. */
-static bool put_number(struct writer *out, uint8_t mark, uint64_t number, int width) {
-    uint8_t *place = room(out, 1 + (size_t)width);
+bool plain_put_number(struct writer *out, uint8_t mark, uint64_t number, int width) {
+    uint8_t *place = plain_room(out, 1 + (size_t)width);
     if (place == NULL)
         return false;
     *place = mark;
@@ -56,24 +47,24 @@ static bool put_number(struct writer *out, uint8_t mark, uint64_t number, int wi
     return true;
 }
 
-static bool put_unsigned(struct writer *out, uint64_t number) {
+bool plain_put_unsigned(struct writer *out, uint64_t number) {
     if (number < 0x80)
-        return put_byte(out, (uint8_t)number);
+        return plain_put_byte(out, (uint8_t)number);
     if (number <= UINT8_MAX)
-        return put_number(out, 0xcc, number, 1);
+        return plain_put_number(out, 0xcc, number, 1);
     if (number <= UINT16_MAX)
-        return put_number(out, 0xcd, number, 2);
-    return number <= UINT32_MAX ? put_number(out, 0xce, number, 4) : put_number(out, 0xcf, number, 8);
+        return plain_put_number(out, 0xcd, number, 2);
+    return number <= UINT32_MAX ? plain_put_number(out, 0xce, number, 4) : plain_put_number(out, 0xcf, number, 8);
 }
 
 static bool put_negative(struct writer *out, int64_t number) {
     if (number >= -32)
-        return put_byte(out, (uint8_t)number);
+        return plain_put_byte(out, (uint8_t)number);
     if (number >= INT8_MIN)
-        return put_number(out, 0xd0, (uint64_t)number, 1);
+        return plain_put_number(out, 0xd0, (uint64_t)number, 1);
     if (number >= INT16_MIN)
-        return put_number(out, 0xd1, (uint64_t)number, 2);
-    return number >= INT32_MIN ? put_number(out, 0xd2, (uint64_t)number, 4) : put_number(out, 0xd3, (uint64_t)number, 8);
+        return plain_put_number(out, 0xd1, (uint64_t)number, 2);
+    return number >= INT32_MIN ? plain_put_number(out, 0xd2, (uint64_t)number, 4) : plain_put_number(out, 0xd3, (uint64_t)number, 8);
 }
 
 static bool put_int(struct writer *out, PyObject *value) {
@@ -81,13 +72,13 @@ static bool put_int(struct writer *out, PyObject *value) {
     int64_t number = PyLong_AsLongLongAndOverflow(value, &overflow);
     if (overflow != 0)
         return false;
-    return number >= 0 ? put_unsigned(out, (uint64_t)number) : put_negative(out, number);
+    return number >= 0 ? plain_put_unsigned(out, (uint64_t)number) : put_negative(out, number);
 }
 
 static bool put_double(struct writer *out, double value) {
     uint64_t bits;
     memcpy(&bits, &value, sizeof bits);
-    return put_number(out, FLOAT64, bits, 8);
+    return plain_put_number(out, FLOAT64, bits, 8);
 }
 
 static bool put_text(struct writer *out, PyObject *text) {
@@ -97,11 +88,11 @@ static bool put_text(struct writer *out, PyObject *text) {
         PyErr_Clear();
         return false;
     }
-    bool marked = size < 32            ? put_byte(out, (uint8_t)(0xa0 | size))
-                  : size <= UINT8_MAX  ? put_number(out, 0xd9, (uint64_t)size, 1)
-                  : size < PLAIN_BYTES ? put_number(out, 0xda, (uint64_t)size, 2)
+    bool marked = size < 32            ? plain_put_byte(out, (uint8_t)(0xa0 | size))
+                  : size <= UINT8_MAX  ? plain_put_number(out, 0xd9, (uint64_t)size, 1)
+                  : size < PLAIN_BYTES ? plain_put_number(out, 0xda, (uint64_t)size, 2)
                                        : false;
-    uint8_t *place = marked ? room(out, (size_t)size) : NULL;
+    uint8_t *place = marked ? plain_room(out, (size_t)size) : NULL;
     if (place != NULL)
         memcpy(place, start, (size_t)size);
     return place != NULL;
@@ -109,10 +100,10 @@ static bool put_text(struct writer *out, PyObject *text) {
 
 static bool put_bytes(struct writer *out, PyObject *value) {
     Py_ssize_t size = PyBytes_GET_SIZE(value);
-    bool marked = size <= UINT8_MAX    ? put_number(out, 0xc4, (uint64_t)size, 1)
-                  : size < PLAIN_BYTES ? put_number(out, 0xc5, (uint64_t)size, 2)
+    bool marked = size <= UINT8_MAX    ? plain_put_number(out, 0xc4, (uint64_t)size, 1)
+                  : size < PLAIN_BYTES ? plain_put_number(out, 0xc5, (uint64_t)size, 2)
                                        : false;
-    uint8_t *place = marked ? room(out, (size_t)size) : NULL;
+    uint8_t *place = marked ? plain_room(out, (size_t)size) : NULL;
     if (place != NULL)
         memcpy(place, PyBytes_AS_STRING(value), (size_t)size);
     return place != NULL;
@@ -121,7 +112,7 @@ static bool put_bytes(struct writer *out, PyObject *value) {
 /* Exact types only: a subclass (an Enum, a numpy scalar) has a form of its own. */
 static bool put_value(struct writer *out, PyObject *value) {
     if (value == Py_None)
-        return put_byte(out, NIL);
+        return plain_put_byte(out, NIL);
     if (PyLong_CheckExact(value))
         return put_int(out, value);
     if (PyUnicode_CheckExact(value))
@@ -129,12 +120,22 @@ static bool put_value(struct writer *out, PyObject *value) {
     if (PyBytes_CheckExact(value))
         return put_bytes(out, value);
     if (PyBool_Check(value))
-        return put_byte(out, value == Py_True ? TRUE_BYTE : FALSE_BYTE);
-    return PyFloat_CheckExact(value) && put_double(out, PyFloat_AS_DOUBLE(value));
+        return plain_put_byte(out, value == Py_True ? TRUE_BYTE : FALSE_BYTE);
+    if (PyFloat_CheckExact(value))
+        return put_double(out, PyFloat_AS_DOUBLE(value));
+    return plain_is_array(value) && plain_put_array(out, value);
 }
 
 static bool put_id(struct writer *out, PyObject *id) {
     return PyLong_CheckExact(id) && put_int(out, id);
+}
+
+/* A marked value (an array) makes the message `rich`, which is said behind `between` more fields with their defaults. */
+static bool put_rich(struct writer *out, uint8_t between) {
+    if (!out->rich)
+        return true;
+    out->bytes[0] += 2;
+    return plain_put_byte(out, between) && plain_put_byte(out, TRUE_BYTE);
 }
 
 static PyObject *written(const struct writer *out, bool plain) {
@@ -143,65 +144,104 @@ static PyObject *written(const struct writer *out, bool plain) {
     return PyBytes_FromStringAndSize((const char *)out->bytes, (Py_ssize_t)out->size);
 }
 
-static bool right_count(const char *name, Py_ssize_t count, Py_ssize_t wanted) {
-    if (count == wanted)
-        return true;
-    PyErr_Format(PyExc_TypeError, "%s() takes %zd arguments, not %zd", name, wanted, count);
-    return false;
+static bool put_request(struct writer *out, PyObject *const *given) {
+    PyObject *args = given[2], *timeout = given[3];
+    Py_ssize_t number = PyTuple_CheckExact(args) ? PyTuple_GET_SIZE(args) : PLAIN_ARGUMENTS + 1;
+    bool plain = number <= PLAIN_ARGUMENTS && PyUnicode_CheckExact(given[1]) && plain_put_byte(out, 0x96) &&
+                 plain_put_byte(out, TAG_REQUEST) && put_id(out, given[0]) && put_text(out, given[1]) &&
+                 plain_put_byte(out, (uint8_t)(0x90 | number));
+    for (Py_ssize_t i = 0; plain && i < number; i++)
+        plain = put_value(out, PyTuple_GET_ITEM(args, i));
+    return plain && plain_put_byte(out, NIL) && (timeout == Py_None || PyFloat_CheckExact(timeout)) &&
+           put_value(out, timeout) && put_rich(out, NIL);
+}
+
+static bool put_reply(struct writer *out, PyObject *const *given) {
+    bool plain = plain_put_byte(out, 0x93) && plain_put_byte(out, TAG_REPLY) && put_id(out, given[0]) &&
+                 put_value(out, given[1]);
+    if (!plain || !out->rich)
+        return plain;
+    out->bytes[0]++;
+    return plain_put_byte(out, TRUE_BYTE);
+}
+
+static bool put_publication(struct writer *out, PyObject *const *given) {
+    return PyUnicode_CheckExact(given[1]) && plain_put_byte(out, 0x94) && plain_put_byte(out, TAG_PUBLICATION) &&
+           put_id(out, given[0]) && put_text(out, given[1]) && put_value(out, given[2]) && put_rich(out, 0);
+}
+
+typedef bool put_message(struct writer *out, PyObject *const *given);
+
+static PyObject *write_message(put_message *put, PyObject *const *given) {
+    struct writer out;
+    out.size = 0;
+    out.rich = false;
+    out.beside = NULL;
+    bool plain = put(&out, given);
+    return written(&out, plain);
+}
+
+/* The message and its further parts as a list. */
+static PyObject *write_beside(put_message *put, PyObject *const *given) {
+    struct writer out;
+    out.size = 0;
+    out.rich = false;
+    out.beside = PyList_New(1);
+    if (out.beside == NULL)
+        return NULL;
+    PyList_SET_ITEM(out.beside, 0, Py_NewRef(Py_None));
+    bool plain = put(&out, given);
+    PyObject *envelope = written(&out, plain);
+    if (envelope == NULL || !plain) {
+        Py_DECREF(out.beside);
+        return envelope;
+    }
+    PyList_SetItem(out.beside, 0, envelope);
+    return out.beside;
 }
 
 PyDoc_STRVAR(request_doc, "request(id, name, args, timeout, /)\n--\n\n"
                           "The bytes of a Request, or None when it is not plain. `timeout`: a float or None.");
+PyDoc_STRVAR(request_beside_doc, "request_beside(id, name, args, timeout, /)\n--\n\n"
+                                 "The parts of a Request with large arrays, in no memory that is written to by several "
+                                 "programs; None when it has other values.");
+PyDoc_STRVAR(reply_doc, "reply(id, value, /)\n--\n\nThe bytes of a Reply, or None when it is not plain.");
+PyDoc_STRVAR(reply_beside_doc, "reply_beside(id, value, /)\n--\n\n"
+                               "The parts of a Reply with a large array, or None; as request_beside.");
 
 static PyObject *write_request(PyObject *Py_UNUSED(module), PyObject *const *given, Py_ssize_t count) {
-    if (!right_count("request", count, 4))
-        return NULL;
-    PyObject *args = given[2], *timeout = given[3];
-    struct writer out;
-    out.size = 0;
-    Py_ssize_t number = PyTuple_CheckExact(args) ? PyTuple_GET_SIZE(args) : PLAIN_ARGUMENTS + 1;
-    bool plain = number <= PLAIN_ARGUMENTS && PyUnicode_CheckExact(given[1]) && put_byte(&out, 0x96) &&
-                 put_byte(&out, TAG_REQUEST) && put_id(&out, given[0]) && put_text(&out, given[1]) &&
-                 put_byte(&out, (uint8_t)(0x90 | number));
-    for (Py_ssize_t i = 0; plain && i < number; i++)
-        plain = put_value(&out, PyTuple_GET_ITEM(args, i));
-    plain = plain && put_byte(&out, NIL) && (timeout == Py_None || PyFloat_CheckExact(timeout)) &&
-            put_value(&out, timeout);
-    return written(&out, plain);
+    return plain_right_count("request", count, 4) ? write_message(put_request, given) : NULL;
 }
 
-PyDoc_STRVAR(reply_doc, "reply(id, value, /)\n--\n\nThe bytes of a Reply, or None when it is not plain.");
+static PyObject *request_beside(PyObject *Py_UNUSED(module), PyObject *const *given, Py_ssize_t count) {
+    return plain_right_count("request_beside", count, 4) ? write_beside(put_request, given) : NULL;
+}
 
 static PyObject *write_reply(PyObject *Py_UNUSED(module), PyObject *const *given, Py_ssize_t count) {
-    if (!right_count("reply", count, 2))
-        return NULL;
-    struct writer out;
-    out.size = 0;
-    bool plain = put_byte(&out, 0x93) && put_byte(&out, TAG_REPLY) && put_id(&out, given[0]) &&
-                 put_value(&out, given[1]);
-    return written(&out, plain);
+    return plain_right_count("reply", count, 2) ? write_message(put_reply, given) : NULL;
+}
+
+static PyObject *reply_beside(PyObject *Py_UNUSED(module), PyObject *const *given, Py_ssize_t count) {
+    return plain_right_count("reply_beside", count, 2) ? write_beside(put_reply, given) : NULL;
 }
 
 PyDoc_STRVAR(publication_doc, "publication(id, topic, value, /)\n--\n\n"
                               "The bytes of a Publication, before which nothing was lost, or None when it is not plain.");
 
+PyDoc_STRVAR(publication_beside_doc, "publication_beside(id, topic, value, /)\n--\n\n"
+                                     "The parts of a Publication of a large array, or None; as request_beside.");
+
 static PyObject *write_publication(PyObject *Py_UNUSED(module), PyObject *const *given, Py_ssize_t count) {
-    if (!right_count("publication", count, 3))
-        return NULL;
-    struct writer out;
-    out.size = 0;
-    bool plain = PyUnicode_CheckExact(given[1]) && put_byte(&out, 0x94) && put_byte(&out, TAG_PUBLICATION) &&
-                 put_id(&out, given[0]) && put_text(&out, given[1]) && put_value(&out, given[2]);
-    return written(&out, plain);
+    return plain_right_count("publication", count, 3) ? write_message(put_publication, given) : NULL;
+}
+
+static PyObject *publication_beside(PyObject *Py_UNUSED(module), PyObject *const *given, Py_ssize_t count) {
+    return plain_right_count("publication_beside", count, 3) ? write_beside(put_publication, given) : NULL;
 }
 
 /* ---- reading ---- */
 
-struct reader {
-    const uint8_t *next, *end;
-};
-
-static bool take_number(struct reader *in, int width, uint64_t *number) {
+bool plain_take_number(struct reader *in, int width, uint64_t *number) {
     if (in->end - in->next < width)
         return false;
     *number = 0;
@@ -216,7 +256,7 @@ static int width_of(uint8_t mark) { return mark >= 0xcc && mark <= 0xd3 ? 1 << (
 static PyObject *take_int(struct reader *in, uint8_t mark) {
     uint64_t number;
     int width = width_of(mark);
-    if (!take_number(in, width, &number))
+    if (!plain_take_number(in, width, &number))
         return NULL;
     if (mark <= 0xcf)
         return PyLong_FromUnsignedLongLong(number);
@@ -263,19 +303,25 @@ static PyObject *take_value(struct reader *in) {
         return Py_NewRef(Py_True);
     case FLOAT64: {
         double value;
-        if (!take_number(in, 8, &number))
+        if (!plain_take_number(in, 8, &number))
             return NULL;
         memcpy(&value, &number, sizeof value);
         return PyFloat_FromDouble(value);
     }
     case 0xc4:
-        return take_number(in, 1, &number) ? take_bytes(in, number) : NULL;
+        return plain_take_number(in, 1, &number) ? take_bytes(in, number) : NULL;
     case 0xc5:
-        return take_number(in, 2, &number) ? take_bytes(in, number) : NULL;
+        return plain_take_number(in, 2, &number) ? take_bytes(in, number) : NULL;
     case 0xd9:
-        return take_number(in, 1, &number) ? take_text(in, number) : NULL;
+        return plain_take_number(in, 1, &number) ? take_text(in, number) : NULL;
     case 0xda:
-        return take_number(in, 2, &number) ? take_text(in, number) : NULL;
+        return plain_take_number(in, 2, &number) ? take_text(in, number) : NULL;
+    case 0xc7:
+        return plain_take_number(in, 1, &number) ? plain_take_array(in, number) : NULL;
+    case 0xc8:
+        return plain_take_number(in, 2, &number) ? plain_take_array(in, number) : NULL;
+    case 0xd8:
+        return plain_take_array(in, 16);
     }
     return NULL;
 }
@@ -287,10 +333,11 @@ static PyObject *take_id(struct reader *in) {
     return mark < 0x80 || (mark >= 0xcc && mark <= 0xce) ? take_value(in) : NULL; /* up to 32 bits: never negative */
 }
 
-/* The fields that are left must hold these, as far as they are there. */
-static bool rest_is(struct reader *in, const uint8_t *wanted, size_t count) {
+/* The fields that are left must hold these, as far as they are there, and say at `rich` whether an array was met. */
+static bool rest_is(struct reader *in, uint8_t *wanted, size_t count, size_t rich) {
     size_t left = (size_t)(in->end - in->next);
-    return left <= count && memcmp(in->next, wanted, left) == 0;
+    wanted[rich] = in->rich ? TRUE_BYTE : FALSE_BYTE;
+    return left <= count && memcmp(in->next, wanted, left) == 0 && (!in->rich || left > rich);
 }
 
 static PyObject *take_arguments(struct reader *in) {
@@ -323,10 +370,10 @@ static PyObject *take_timeout(struct reader *in) {
 
 /* (id, name, args, timeout), or NULL. */
 static PyObject *read_request(struct reader *in, int fields) {
-    static const uint8_t rest[] = {NIL, FALSE_BYTE, NIL}; /* key, rich, buffers */
+    uint8_t rest[] = {NIL, FALSE_BYTE, NIL}; /* key, rich, buffers */
     PyObject *id = take_id(in), *name = NULL, *args = NULL, *timeout = NULL, *result = NULL;
     if (id != NULL && (name = take_name(in)) != NULL && (args = take_arguments(in)) != NULL && in->next < in->end &&
-        *in->next++ == NIL && (timeout = take_timeout(in)) != NULL && rest_is(in, rest, sizeof rest) &&
+        *in->next++ == NIL && (timeout = take_timeout(in)) != NULL && rest_is(in, rest, sizeof rest, 1) &&
         in->end - in->next == fields - 6)
         result = PyTuple_Pack(4, id, name, args, timeout);
     Py_XDECREF(id);
@@ -338,9 +385,9 @@ static PyObject *read_request(struct reader *in, int fields) {
 
 /* (id, value), or NULL. */
 static PyObject *read_reply(struct reader *in, int fields) {
-    static const uint8_t rest[] = {FALSE_BYTE, FALSE_BYTE, NIL}; /* rich, stream, buffers */
+    uint8_t rest[] = {FALSE_BYTE, FALSE_BYTE, NIL}; /* rich, stream, buffers */
     PyObject *id = take_id(in), *value = NULL, *result = NULL;
-    if (id != NULL && (value = take_value(in)) != NULL && rest_is(in, rest, sizeof rest) &&
+    if (id != NULL && (value = take_value(in)) != NULL && rest_is(in, rest, sizeof rest, 0) &&
         in->end - in->next == fields - 3)
         result = PyTuple_Pack(2, id, value);
     Py_XDECREF(id);
@@ -350,10 +397,10 @@ static PyObject *read_reply(struct reader *in, int fields) {
 
 /* (id, topic, value), or NULL. */
 static PyObject *read_publication(struct reader *in, int fields) {
-    static const uint8_t rest[] = {0, FALSE_BYTE, NIL}; /* dropped, rich, buffers */
+    uint8_t rest[] = {0, FALSE_BYTE, NIL}; /* dropped, rich, buffers */
     PyObject *id = take_id(in), *topic = NULL, *value = NULL, *result = NULL;
     if (id != NULL && (topic = take_name(in)) != NULL && (value = take_value(in)) != NULL &&
-        rest_is(in, rest, sizeof rest) && in->end - in->next == fields - 4)
+        rest_is(in, rest, sizeof rest, 1) && in->end - in->next == fields - 4)
         result = PyTuple_Pack(3, id, topic, value);
     Py_XDECREF(id);
     Py_XDECREF(topic);
@@ -364,15 +411,23 @@ static PyObject *read_publication(struct reader *in, int fields) {
 PyDoc_STRVAR(read_doc, "read(data, /)\n--\n\n"
                        "(id, name, args, timeout) of a plain Request, (id, value) of a plain Reply, "
                        "(id, topic, value) of a plain Publication, None for the rest.");
+PyDoc_STRVAR(read_with_doc, "read_with(rebuild, data, /)\n--\n\n"
+                            "As `read`, of bytes or of a list of parts, and arrays are what rebuild(type, shape, data) "
+                            "makes of them; a message for which it raises an Exception is not plain.");
 
-static PyObject *read_message(PyObject *Py_UNUSED(module), PyObject *data) {
+static PyObject *read_any(PyObject *data, PyObject *rebuild) {
+    PyObject *parts = NULL;
+    if (PyList_CheckExact(data) && PyList_GET_SIZE(data) != 0) {
+        parts = data;
+        data = PyList_GET_ITEM(parts, 0);
+    }
     if (!PyBytes_CheckExact(data))
         Py_RETURN_NONE;
     const uint8_t *start = (const uint8_t *)PyBytes_AS_STRING(data);
     Py_ssize_t size = PyBytes_GET_SIZE(data);
     PyObject *result = NULL;
     if (size >= 4 && size <= PLAIN_BYTES && (start[0] & 0xf0) == 0x90) {
-        struct reader in = {start + 2, start + size};
+        struct reader in = {start + 2, start + size, rebuild, parts, false};
         int fields = start[0] & 0x0f;
         if (start[1] == TAG_REQUEST && fields >= 6 && fields <= 9)
             result = read_request(&in, fields);
@@ -383,42 +438,34 @@ static PyObject *read_message(PyObject *Py_UNUSED(module), PyObject *data) {
     }
     if (result != NULL)
         return result;
-    if (PyErr_Occurred() && !PyErr_ExceptionMatches(PyExc_UnicodeDecodeError))
+    if (PyErr_Occurred() && (PyErr_ExceptionMatches(PyExc_MemoryError) || !PyErr_ExceptionMatches(PyExc_Exception)))
         return NULL;
-    PyErr_Clear(); /* a text that is none: the thorough way says so */
+    PyErr_Clear(); /* a text or an array that is none: the thorough way says so */
     Py_RETURN_NONE;
 }
 
-PyDoc_STRVAR(fits_doc, "fits(args, shape, /)\n--\n\n"
-                       "Whether plain values fit: `shape` is the exact class of each (None: any), and how many at least.");
+static PyObject *read_message(PyObject *Py_UNUSED(module), PyObject *data) {
+    if (PyList_CheckExact(data))
+        Py_RETURN_NONE;
+    return read_any(data, NULL);
+}
 
-static PyObject *fits(PyObject *Py_UNUSED(module), PyObject *const *given, Py_ssize_t count) {
-    if (!right_count("fits", count, 2))
-        return NULL;
-    PyObject *args = given[0], *shape = given[1];
-    if (!PyTuple_CheckExact(args) || !PyTuple_CheckExact(shape) || PyTuple_GET_SIZE(shape) != 2 ||
-        !PyTuple_CheckExact(PyTuple_GET_ITEM(shape, 0)))
-        Py_RETURN_FALSE; /* no shape: nothing fits */
-    PyObject *kinds = PyTuple_GET_ITEM(shape, 0);
-    Py_ssize_t number = PyTuple_GET_SIZE(args), least = PyLong_AsSsize_t(PyTuple_GET_ITEM(shape, 1));
-    if (least == -1 && PyErr_Occurred())
-        return NULL;
-    bool fit = number >= least && number <= PyTuple_GET_SIZE(kinds);
-    for (Py_ssize_t i = 0; fit && i < number; i++) {
-        PyObject *kind = PyTuple_GET_ITEM(kinds, i);
-        fit = kind == Py_None || (PyObject *)Py_TYPE(PyTuple_GET_ITEM(args, i)) == kind;
-    }
-    return PyBool_FromLong(fit);
+static PyObject *read_message_with(PyObject *Py_UNUSED(module), PyObject *const *given, Py_ssize_t count) {
+    return plain_right_count("read_with", count, 2) ? read_any(given[1], given[0]) : NULL;
 }
 
 /* ---- the module ---- */
 
 static PyMethodDef functions[] = {
     {"request", (PyCFunction)(void (*)(void))write_request, METH_FASTCALL, request_doc},
+    {"request_beside", (PyCFunction)(void (*)(void))request_beside, METH_FASTCALL, request_beside_doc},
+    {"reply_beside", (PyCFunction)(void (*)(void))reply_beside, METH_FASTCALL, reply_beside_doc},
+    {"publication_beside", (PyCFunction)(void (*)(void))publication_beside, METH_FASTCALL, publication_beside_doc},
     {"reply", (PyCFunction)(void (*)(void))write_reply, METH_FASTCALL, reply_doc},
     {"publication", (PyCFunction)(void (*)(void))write_publication, METH_FASTCALL, publication_doc},
     {"read", read_message, METH_O, read_doc},
-    {"fits", (PyCFunction)(void (*)(void))fits, METH_FASTCALL, fits_doc},
+    {"read_with", (PyCFunction)(void (*)(void))read_message_with, METH_FASTCALL, read_with_doc},
+    {"fits", (PyCFunction)(void (*)(void))plain_fits, METH_FASTCALL, plain_fits_doc},
     {"split", (PyCFunction)(void (*)(void))split_frames, METH_FASTCALL,
      "split(data, at, most): the messages of the small frames in `data` from `at` on, and where the rest begins."},
     {"join", join_frames, METH_O, "join(messages): a tuple of small messages as frames, one after the other."},

@@ -106,6 +106,20 @@ def array_over(data: Buffer, spelled: Any, shape: list[Any], order: Any) -> nump
     return numpy.frombuffer(data, dtype).reshape(shape, order=letter)  # type: ignore[no-any-return]
 
 
+def plain_array(spelled: str, shape: tuple[int, ...], data: bytes | memoryview) -> numpy.ndarray[Any, Any]:
+    """The same in fewer steps, for what the C core has taken out of a plain message (_speed/plain_array.c).
+
+    >>> plain_array("<i2", (2, 1), bytes(4)).tolist()
+    [[0], [0]]
+    """
+    numpy = find_numpy()
+    dtype = _simple_dtype(numpy, spelled)
+    count = shape[0] if len(shape) == 1 else prod(shape)
+    if count * dtype.itemsize != len(data):
+        raise ValidationError(f"An array of {count} elements of {dtype.itemsize} bytes cannot have {len(data)} bytes.")
+    return numpy.ndarray(shape, dtype, data or None)  # type: ignore[no-any-return]
+
+
 def _with_gaps(numpy: Any, data: Buffer, dtype: Any, shape: list[Any], order: list[Any]) -> Any:
     """The bytes must hold all elements side by side at least: elements that are repeated by a stride of 0 could be more
     than any memory. Whether offset and strides stay inside, numpy checks."""

@@ -39,6 +39,15 @@ class Misfit(Exception):
     """Arguments that do not fit, in words about the parameters; the caller of this file adds whose they are."""
 
 
+def is_array_class(kind: Any) -> bool:
+    """Whether it is numpy's array, of any type; numpy is not imported for the question.
+
+    >>> is_array_class(int)
+    False
+    """
+    return isinstance(kind, type) and kind.__module__ == "numpy" and kind.__qualname__ == "ndarray"
+
+
 class Parameters:
     """The parameters of one function, in the shapes in which arguments are read.
 
@@ -73,7 +82,7 @@ class Parameters:
         """
         kinds: list[type | None] = []
         for each in self.positional.values():
-            if each != ANYTHING and each.type not in PLAIN:
+            if each != ANYTHING and each.type not in PLAIN and (each.cls is not None or not is_array_class(each.type)):
                 break
             kinds.append(None if each == ANYTHING else each.type)
         least = max(self.required.values(), default=-1) + 1

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from tincans.contracts import Policy
+from tincans.core.carried import Carried
 from tincans.core.failures import error_of, failure_of
 from tincans.core.messages import Cancel, Credit, End, Failure, Item, Publication
 from tincans.core.streams import ENDED, WINDOW, Inlet, Outlet, news_window
@@ -23,6 +24,7 @@ from tincans.pump.waiter import Waiter
 
 if TYPE_CHECKING:
     from tincans.pump.link import Link
+    from tincans.pump.quick import Quick
 
 SEND_TIMEOUT = 30.0
 
@@ -234,10 +236,30 @@ class News:
         if quick is None or not link.sends_whole or self._outlet.dropped:
             return False
         data = quick.publication(self.id, topic, value)
-        if data is None or link._outbox or link._corked or quick.string.owes_word:
+        if data is None:
+            return self._sent_beside(link, quick, topic, value)
+        if link._outbox or link._corked or quick.string.owes_word:
             return False
         try:
             return quick.send(data)
+        except TincansError as error:
+            link.lost(error)
+            return True
+
+    def _sent_beside(self, link: Link, quick: Quick, topic: str, value: Any) -> bool:
+        """The same for a large array, or a value with large buffers: their memory goes beside the ring."""
+        if link._outbox or link._corked or quick.string.owes_word:
+            return False
+        parts: list[Any] | None
+        if type(value) is not Carried:
+            parts = quick.publication_beside(self.id, topic, value)
+        elif value.gaps and not link.references.shares_memory:
+            return False
+        else:
+            wire: Any = link.wire  # the native one: only that has plain messages
+            parts = wire.forwarded(self.id, topic, value)
+        try:
+            return parts is not None and quick.send_beside(parts)
         except TincansError as error:
             link.lost(error)
             return True

@@ -16,7 +16,7 @@ from tincans.contracts import Policy
 from tincans.core.carried import opened
 from tincans.core.streams import ENDED
 from tincans.errors import ClosedError, FullError, TincansError, WaitTimeoutError
-from tincans.pump.carrying import written_down
+from tincans.pump.carrying import may_be_large, written_down
 from tincans.pump.hub_service import HubService
 from tincans.toolkit.deadline import deadline_of, left_of
 
@@ -112,7 +112,12 @@ class LocalAsker:
     def __init__(self, service: HubService, owner: object) -> None:
         self._service = service
         self._owner = owner
-        self.publish = service.publish
+
+    def publish(self, topic: str, value: Any, *, timeout: float | None = None) -> None:
+        """Asking for "$publish" in fewer steps (HubService.publish)."""
+        if may_be_large(value):
+            value = written_down("$publish", (topic, value))[1]
+        self._service.publish(topic, value, timeout=timeout)
 
     def ask(self, name: str, *args: Any, timeout: float | None) -> Any:
         ticket = LocalTicket()

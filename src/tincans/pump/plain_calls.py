@@ -23,6 +23,7 @@ from tincans.pump.quick import Quick
 from tincans.pump.receiving import SHARE, STAY
 from tincans.pump.sending import CORK_MESSAGES, CORK_SECONDS
 from tincans.pump.waiter import Waiter
+from tincans.toolkit.live_memory import LIVE
 
 if TYPE_CHECKING:
     from tincans.pump.channel import Channel
@@ -126,14 +127,16 @@ def ask(link: Link, quick: Quick, name: str, args: tuple[Any, ...], timeout: flo
         id = session.new_id()
         data = quick.request(id, name, args, timeout)
         try:
-            answer = False if data is None else quick.exchange(data, timeout)
+            answer = _exchange_beside(quick, id, name, args, timeout) if data is None else quick.exchange(data, timeout)
+            if type(answer) is list:
+                answer = quick.parts_of(answer)
         except (DisconnectedError, ClosedError, ProtocolError) as error:
             link.lost(error)
             raise link.gone(getattr(error, "outcome", None) or "unknown", name) from None
         except KeyboardInterrupt:
             link.post(Cancel(id))  # the other side should stop as well
             raise
-        found = quick.read(answer) if type(answer) is bytes else None
+        found = quick.read(answer) if answer else None
         if found is not None and found[0] == id and len(found) == 2:
             link.heard += 1
             return found[1] if not reading.types else as_promised(link.wire, found[1], name, reading)
@@ -145,6 +148,12 @@ def ask(link: Link, quick: Quick, name: str, args: tuple[Any, ...], timeout: flo
             link.reading.release()
             if link._parked:
                 link._nudge_next()
+
+
+def _exchange_beside(quick: Quick, id: int, name: str, args: tuple[Any, ...], timeout: float) -> Any:
+    """`exchange` for a call with large arrays; False when nothing was sent."""
+    parts = quick.request_beside(id, name, args, timeout)
+    return quick.receive(timeout) if parts is not None and quick.send_beside(parts) else False
 
 
 class Waiting:
@@ -212,9 +221,14 @@ def serve(link: Link, quick: Quick, executor: Executor, linger: float) -> list[B
             if corked and not pending():
                 link.uncork()
         data: Any = ready.popleft() if ready and link.dead is None else receive(patient)
-        found: Any = read(data) if type(data) is bytes else None
-        if found is None or len(found) != 4:
+        if data is None or data == b"":
             return quick.parts_of(data) or []
+        beside = type(data) is list
+        if beside:
+            data = quick.parts_of(data)
+        found: Any = read(data)
+        if found is None or len(found) != 4:
+            return data if beside else [data]
         id, name, args, _ = found
         exposed = find(name)
         if (
@@ -225,7 +239,7 @@ def serve(link: Link, quick: Quick, executor: Executor, linger: float) -> list[B
             or not id
             or id in running
         ):
-            return [data]
+            return data if beside else [data]
         link.heard += 1
         if not whole:
             link.more_here = bool(pending())
@@ -243,7 +257,8 @@ def serve(link: Link, quick: Quick, executor: Executor, linger: float) -> list[B
                 exposed.slow = SLOW_CALLS
             answer = reply(id, result)
             if answer is None:
-                executor.answer(link, request_of(found), result)
+                if not _answered_beside(link, quick, id, result):
+                    executor.answer(link, request_of(found), result)
             elif running.pop(id, None) is None:
                 pass  # the caller has given up
             elif link.more_here and len(answer) < link.short:
@@ -254,5 +269,21 @@ def serve(link: Link, quick: Quick, executor: Executor, linger: float) -> list[B
                 link.reply_parts([answer], timeout=ANSWER_TIMEOUT)
         except Exception as error:
             executor.fail(link, request_of(found), error)
+        if beside:  # a waiting thread must not keep the memory of the last request
+            data = found = args = None
+            calling_now.set(None)
+        result = None
         if not reading.acquire(False):
             return None
+
+
+def _answered_beside(link: Link, quick: Quick, id: int, result: Any) -> bool:
+    """Whether it was an array, and the answer has been seen to."""
+    parts = None if LIVE.any_writable() else quick.reply_beside(id, result)
+    if parts is None:
+        return False
+    if link.session.running.pop(id, None) is None:
+        return True  # the caller has given up
+    if link.more_here or link._outbox or link._corked or not quick.send_beside(parts):
+        link.reply_parts(parts, timeout=ANSWER_TIMEOUT)
+    return True

@@ -11,15 +11,21 @@ from __future__ import annotations
 import sys
 from collections import deque
 from collections.abc import Callable
-from functools import cache
-from typing import TYPE_CHECKING, Any
+from functools import cache, partial
+from typing import TYPE_CHECKING, Any, Final
 
 from tincans import _speed
 from tincans.contracts import Buffer
+from tincans.core.arrays import plain_array
 from tincans.errors import WaitTimeoutError
+from tincans.toolkit.live_memory import LIVE
 
 if TYPE_CHECKING:
     from tincans.pump.link import Link
+
+
+AT_ONCE: Final = 64 * 1024
+"""Bytes that a ring takes whole or not at all."""
 
 
 class Quick:
@@ -30,24 +36,34 @@ class Quick:
     alone, else the list of its parts; None when nothing came in time, False when nothing was sent. `receive(timeout)`
     is the second half, `send(data)` the first. They are for a `string` that owes no message
     (toolkit/ring_connection.py), and what they give as a list, or as an empty part, is made `whole` by the string.
+
+    `send_beside(parts)` is `send` for what `request_beside` or `reply_beside` gave: large arrays, over a ring only.
     """
 
-    __slots__ = ("exchange", "fits", "publication", "read", "ready", "receive", "reply", "request", "send", "string")
+    __slots__ = (
+        "exchange", "fits", "publication", "publication_beside", "read", "ready", "receive", "reply", "reply_beside",
+        "request", "request_beside", "send", "send_beside", "string",
+    )  # fmt: skip
 
     def __init__(self, link: Link, plain: Any) -> None:
         self.request, self.reply, self.publication = plain.request, plain.reply, plain.publication
-        self.read, self.fits = plain.read, plain.fits
+        self.request_beside, self.reply_beside = plain.request_beside, plain.reply_beside
+        self.publication_beside = plain.publication_beside
+        self.read, self.fits = partial(plain.read_with, plain_array), plain.fits
         self.ready: deque[bytes] | None = None
         self.string: Any = getattr(link.connection, "decided", None) or link.connection
         ring = getattr(self.string, "ring", None)
         self.send: Callable[[bytes], bool]
+        self.send_beside: Callable[[list[Any]], bool]
         self.receive: Callable[[float], Any]
         self.exchange: Callable[[bytes, float], Any]
         if ring is None:
             self.ready = getattr(self.string, "ready", None)
             self.send, self.receive, self.exchange = _ways(link, deque() if self.ready is None else self.ready)
             self.string = AloneString()
+            self.send_beside = _never
         else:
+            self.send_beside = _beside(link, self.string)
             self.send, self.receive, self.exchange = ring.send_at_once, ring.receive_one, ring.exchange
 
     def parts_of(self, data: Any) -> list[Buffer] | None:
@@ -96,6 +112,36 @@ def _ways(link: Link, ready: deque[bytes]) -> tuple[Any, Any, Any]:
         return receive(timeout) if send(data) else False
 
     return send, receive, exchange
+
+
+def _never(parts: list[Any]) -> bool:
+    """Nothing was sent."""
+    return False
+
+
+def _beside(link: Link, string: Any) -> Callable[[list[Any]], bool]:
+    """A large array's memory goes beside the ring, or at least at once through it, or the common way."""
+    from tincans.toolkit.descriptor_passing import PASS_FROM  # what has a ring has this, and nobody else needs it
+
+    sending, send_parts, flush = link.sending, string.send, string.flush
+
+    def send(parts: list[Any]) -> bool:
+        if LIVE.any_writable() or not sending.acquire(False):
+            return False
+        try:
+            passed = PASS_FROM if string.shares_memory else AT_ONCE + 1
+            if sum(len(part) for part in parts if len(part) < passed) > AT_ONCE:
+                return False
+            send_parts(parts, timeout=0)
+            if string.owes_word and not flush(timeout=0):
+                link.drain_soon()
+        except WaitTimeoutError:
+            return False
+        finally:
+            sending.release()
+        return True
+
+    return send
 
 
 @cache

@@ -29,6 +29,8 @@ from tincans.toolkit.stream import BATCH_BYTES
 
 PASS_FROM: Final = 1024 * 1024
 """Bytes. Below this a copy through the socket is about as quick as mapping memory."""
+_NONE: list[int] = []
+_ONE = [1]
 _MOST_PASSED = 64  # parts of one message; more are rare, and descriptors are scarce
 _FLAGS = int(RECEIVE_DESCRIPTOR_FLAGS)
 _RIGHTS = (int(socket.SOL_SOCKET), int(socket.SCM_RIGHTS))
@@ -68,6 +70,8 @@ class DescriptorPassing:
 
     def _wanted(self, parts: Parts) -> list[int]:
         """Which parts go by descriptor: the large ones, and those that are to be written to by both programs."""
+        if len(parts) == 2 and not LIVE.any_writable():  # nearly always
+            return _ONE if _size(parts[1]) >= PASS_FROM else _NONE
         wanted = [number for number, part in enumerate(parts) if number and _size(part) >= PASS_FROM]
         if self.trusted and LIVE.any_writable():
             small = [n for n, part in enumerate(parts) if n and type(part) is memoryview and _size(part) < PASS_FROM]

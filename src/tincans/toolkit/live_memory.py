@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import os
 import weakref
+from collections.abc import Callable
+from functools import cache
 from typing import Any, Final, Protocol
 
 
@@ -65,6 +67,14 @@ LIVE: Final = LiveMemory()
 """The memory of this program."""
 
 
+@cache
+def finder() -> Callable[[Any], tuple[int, int]]:
+    """raw_buffer.address_of, imported when it is needed first: an import in a function costs as much as the rest."""
+    from tincans.toolkit.raw_buffer import address_of
+
+    return address_of
+
+
 def segment_of(data: Any) -> tuple[int, int, int] | None:
     """Where a buffer lies in shareable memory, as (descriptor, offset, length); None when it does not.
 
@@ -76,18 +86,14 @@ def segment_of(data: Any) -> tuple[int, int, int] | None:
     >>> offset, length
     (3, 2)
     """
-    from tincans.toolkit.raw_buffer import address_of
-
-    address, length = address_of(data)
+    address, length = finder()(data)
     memory = LIVE.find(address, length)
     return None if memory is None else (memory.descriptor, memory.start + address - memory.address, length)
 
 
 def is_writable(data: Any) -> bool:
     """Whether a buffer lies in memory that was made to be written to by several programs."""
-    from tincans.toolkit.raw_buffer import address_of
-
-    memory = LIVE.find(*address_of(data))
+    memory = LIVE.find(*finder()(data))
     return memory is not None and memory.writable
 
 

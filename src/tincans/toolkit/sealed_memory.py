@@ -21,7 +21,7 @@ from typing import Any, Final
 from tincans.contracts import Buffer
 from tincans.core.framing import flat
 from tincans.errors import FullError, ProtocolError
-from tincans.toolkit.live_memory import LIVE, segment_of
+from tincans.toolkit.live_memory import LIVE, finder, segment_of
 
 # include/uapi/linux/fcntl.h; not all of them have names in every Python that we run on.
 ADD_SEALS: Final = 1033
@@ -59,10 +59,8 @@ class SealedMapping(mmap.mmap):
 
     def own(self, descriptor: int, start: int, *, writable: bool) -> None:
         """Take over the descriptor, and be found from now on (live_memory.py)."""
-        from tincans.toolkit.raw_buffer import address_of
-
         self.descriptor, self.start, self.writable = descriptor, start, writable
-        self.address, self.length = address_of(self)
+        self.address, self.length = finder()(self)
         LIVE.add(self)
 
     def bytes_of(self, begin: int, end: int) -> memoryview:
@@ -72,9 +70,7 @@ class SealedMapping(mmap.mmap):
     def private(self, view: memoryview) -> memoryview:
         """The same bytes as `view`, which is of this mapping, to be written to by this program alone: a page is copied
         when it is first written to. For libraries that know no read-only memory."""
-        from tincans.toolkit.raw_buffer import address_of
-
-        address, length = address_of(view)
+        address, length = finder()(view)
         begin = address - self.address
         mapping = mmap.mmap(
             self.descriptor, begin + length, flags=mmap.MAP_PRIVATE, prot=_READ_WRITE, offset=self.start, **UNTRACKED

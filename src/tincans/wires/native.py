@@ -156,6 +156,10 @@ class NativeWire:
             raise msgspec.ValidationError(f"The value cannot be read: {error or type(error).__name__}") from error
         return Carried(body, buffers, FORM, lambda: _read_rich(body, buffers, None, None), gaps=up.met_gaps)
 
+    def forwarded(self, id: int, topic: str, value: Carried) -> list[Buffer]:
+        """The parts of a Publication of what was carried, before which nothing was lost."""
+        return [_encode(Publication(id, topic, value.body, 0, True)), *value.buffers]
+
     def split(self, body: Raw) -> list[Raw]:
         """The arguments of a request, each by itself."""
         return _split(body)
