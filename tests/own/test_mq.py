@@ -316,7 +316,7 @@ def test_garbage_at_the_door_is_passed_over() -> None:
 def test_another_user_can_open_no_queue() -> None:
     with tincans.serve("mq:alice"):
         code = (
-            "import os, sys, posix_ipc\nfrom tincans.toolkit import message_queue\nos.setuid(65534)\n"
+            "import os, sys, posix_ipc\nfrom tincans.toolkit.mq import message_queue\nos.setuid(65534)\n"
             "try: message_queue.open_queue(sys.argv[1])\nexcept Exception as error: print(type(error).__name__)"
         )
         with program(code, queue_rendezvous.queue_name("alice")) as (_, said):

@@ -18,10 +18,11 @@ from typing import Any
 
 from tincans.aio.background import LoopBackground, on_loop
 from tincans.aio.flows import AsyncIncoming
-from tincans.aio.outbox import STRING_ERRORS, Entry, Outbox, too_large, weigh
+from tincans.aio.outbox import STRING_ERRORS, Entry, Outbox, weigh
 from tincans.aio.references import AsyncReferences
 from tincans.contracts import Buffer, Connection, Wire
 from tincans.core.messages import Message, Reply, Request
+from tincans.core.sizes import too_large
 from tincans.errors import ProtocolError, TincansError
 from tincans.pump.link import Link
 from tincans.pump.owner import Owner

@@ -20,10 +20,10 @@ from typing import TYPE_CHECKING, Any
 from tincans.aio.background import on_loop
 from tincans.aio.waiting import forget, within
 from tincans.contracts import Buffer
-from tincans.errors import ClosedError, DisconnectedError, ProtocolError, TincansError, TooLargeError, WaitTimeoutError
+from tincans.core.sizes import size_of, too_large
+from tincans.errors import ClosedError, DisconnectedError, ProtocolError, TincansError, WaitTimeoutError
 from tincans.pump.reactor import spawn
 from tincans.pump.sending import CLOGGED_AFTER
-from tincans.toolkit.descriptor_writer import size
 
 if TYPE_CHECKING:
     from tincans.aio.link import AsyncLink
@@ -282,16 +282,9 @@ def weigh(connection: Any, parts: list[Buffer]) -> tuple[int, int]:
     if weigh is not None:
         weighed: tuple[int, int] = weigh(parts)
         return weighed
-    total = size(parts)
+    total = size_of(parts)
     return total, total
 
 
 def clogged() -> DisconnectedError:
     return DisconnectedError(f"The other end took nothing for {CLOGGED_AFTER:g} s and was cut.")
-
-
-def too_large(total: int, limit: int) -> TooLargeError:
-    return TooLargeError(
-        f"A message of {total:,} bytes is larger than the limit of {limit:,}; nothing was sent."
-        " Send it in pieces, or raise the option max_message on both sides."
-    )

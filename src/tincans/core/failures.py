@@ -37,6 +37,15 @@ MAX_TRACEBACK = 16_000
 _made: dict[tuple[type, str], type[RemoteError]] = {}
 
 
+def sayable(text: str) -> str:
+    r"""The text with what no JSON can hold escaped: a failure always travels.
+
+    >>> sayable("\ud800x")
+    '\\ud800x'
+    """
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
 def failure_of(id: int, error: BaseException) -> Failure:
     """The message that tells the caller what went wrong. For an id of 0 nobody waits: it is logged."""
     if id == 0:

@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
+from tincans.core.failures import sayable
 from tincans.core.messages import Failure, Request
 from tincans.errors import ArgumentError, NotExposedError, ProtocolError, TincansError
 
@@ -160,13 +161,8 @@ def error_text(id: Raw, code: int, message: str, data: Any = None) -> bytes:
 def failure_text(id: Raw, failure: Failure) -> bytes:
     """The response for a call that failed; `data` has the error's stable word and its class's name."""
     code = _CODES.get(failure.code, OTHER)
-    data = {"code": failure.code, "type": _sayable(failure.type_name)}
-    return error_text(id, code, _sayable(failure.message or failure.type_name), data)
-
-
-def _sayable(text: str) -> str:
-    """With what no JSON can hold escaped: a failure always travels."""
-    return text.encode("utf-8", "backslashreplace").decode()
+    data = {"code": failure.code, "type": sayable(failure.type_name)}
+    return error_text(id, code, sayable(failure.message or failure.type_name), data)
 
 
 _CODES = {NotExposedError.code: METHOD_NOT_FOUND, ArgumentError.code: INVALID_PARAMS, "remote": RAISED}

@@ -11,7 +11,8 @@ from __future__ import annotations
 from typing import Any, Final, Protocol
 
 from tincans.contracts import Buffer
-from tincans.errors import ProtocolError, TincansError, TooLargeError, UnsendableError
+from tincans.core.sizes import too_large
+from tincans.errors import ProtocolError, TincansError, UnsendableError
 
 NOTHING: Final = object()
 """What `Unpacking.next` gives when there is no whole message; a message may be anything, None too."""
@@ -125,8 +126,5 @@ def packed(framing: Framing | None, message: Any, max_message: int, hint: str = 
         )
     whole = bytes(data)
     if len(whole) > max_message:
-        raise TooLargeError(
-            f"A message of {len(whole):,} bytes is larger than the limit of {max_message:,} (max_message); nothing was"
-            " sent."
-        )
+        raise too_large(len(whole), max_message)
     return whole

@@ -30,7 +30,7 @@ from msgspec.structs import replace
 
 from tincans.contracts import Board, Framing, Wire
 from tincans.core.address import Address, Option
-from tincans.errors import AddressError, ClosedError, NameInUseError
+from tincans.errors import ClosedError, NameInUseError
 from tincans.facts import NATIVE, Facts, No
 from tincans.toolkit.document.answers import DocumentAnswers
 from tincans.toolkit.document.caller import CallingConnection
@@ -42,7 +42,7 @@ from tincans.toolkit.document.server import ServingConnection
 from tincans.toolkit.document.values import DocumentValues
 from tincans.toolkit.doorbell import Doorbell
 from tincans.toolkit.files import name_lock
-from tincans.toolkit.files.runtime_directory import path_of
+from tincans.toolkit.files.local_path import local_path
 
 FACTS = Facts(
     summary="a JSON file that a person can open and a shell script can write",
@@ -164,10 +164,4 @@ def _document(address: Address) -> JsonDocument:
 
 
 def _place(address: Address) -> Path:
-    if address.host or address.port is not None:
-        raise AddressError(f"A file is on this machine, so {address} can have no host.", url=str(address))
-    if "/" not in address.path:
-        return path_of(address.path, ".json")
-    if "\0" in address.path or not Path(address.path).name:
-        raise AddressError(f"{address.path!r} names no file. Say file:/directory/name.json.", url=str(address))
-    return Path(address.path).absolute()
+    return local_path(address, suffix=".json", example="file:/directory/name.json")

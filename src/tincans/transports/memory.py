@@ -21,6 +21,7 @@ from typing import Any
 
 from tincans.contracts import Board, Buffer, Framing, Identity, Parts, Wire
 from tincans.core.address import Address, Option
+from tincans.core.sizes import size_of
 from tincans.errors import (
     AddressError,
     ClosedError,
@@ -35,7 +36,6 @@ from tincans.errors import (
 )
 from tincans.facts import Facts
 from tincans.toolkit.bounded_queue import BoundedQueue
-from tincans.toolkit.descriptor_writer import size
 from tincans.toolkit.fork_guard import abandon_in_child
 
 FACTS = Facts(summary="both ends in one program, strict, for tests", reach="one program", untested=())
@@ -78,7 +78,7 @@ class MemoryConnection:
             self._outbox.put(message, timeout=timeout)
 
     def _copied(self, parts: Parts) -> list[Buffer]:
-        self._check_size(size(parts), "was not sent", TooLargeError)
+        self._check_size(size_of(parts), "was not sent", TooLargeError)
         try:
             self._framing.encode(parts)  # what cannot be said on a real string is refused here too
         except UnsendableError:
@@ -96,7 +96,7 @@ class MemoryConnection:
         """See contracts.Connection."""
         parts: list[Buffer] | None = self._inbox.take(timeout=timeout)
         if parts is not None:
-            self._check_size(size(parts), "came from the other end", ProtocolError)
+            self._check_size(size_of(parts), "came from the other end", ProtocolError)
         return parts
 
     def _check_size(self, total: int, what: str, error: type[TincansError]) -> None:

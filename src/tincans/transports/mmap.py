@@ -25,10 +25,10 @@ from typing import Any, NoReturn
 from tincans.contracts import Board, Change, Framing, Wire
 from tincans.core.address import Address, Option
 from tincans.core.hub import arguments
-from tincans.errors import AddressError, UnsupportedError
+from tincans.errors import UnsupportedError
 from tincans.facts import NATIVE, Facts, No
 from tincans.toolkit.files.change_watch import LOOK, watch_path
-from tincans.toolkit.files.runtime_directory import path_of
+from tincans.toolkit.files.local_path import local_path
 from tincans.toolkit.files.value_watch import ValueWatch
 from tincans.toolkit.mapped.line import MappedLine
 from tincans.toolkit.mapped.store import Held, MappedStore
@@ -128,10 +128,4 @@ class MmapValues:
 
 
 def _place(address: Address) -> Path:
-    if address.host or address.port is not None:
-        raise AddressError(f"A file is on this machine, so {address} can have no host.", url=str(address))
-    if "/" not in address.path:
-        return path_of(address.path, ".mmap")
-    if "\0" in address.path or not Path(address.path).name:
-        raise AddressError(f"{address.path!r} names no file. Say mmap:/directory/name.", url=str(address))
-    return Path(address.path).absolute()
+    return local_path(address, suffix=".mmap", example="mmap:/directory/name")

@@ -27,9 +27,9 @@ from typing import Any, NoReturn
 
 from tincans.contracts import Board, Change, Framing, Wire
 from tincans.core.address import Address, Option
-from tincans.errors import AddressError, UnsupportedError
+from tincans.errors import UnsupportedError
 from tincans.facts import NATIVE, Facts, No
-from tincans.toolkit.files.runtime_directory import path_of
+from tincans.toolkit.files.local_path import local_path
 from tincans.toolkit.files.value_watch import ValueWatch
 from tincans.toolkit.signals.directory import SignalDirectory
 
@@ -115,10 +115,4 @@ def _flag(key: str) -> str:
 
 
 def _place(address: Address) -> Path:
-    if address.host or address.port is not None:
-        raise AddressError(f"Signals stay on this machine, so {address} can have no host.", url=str(address))
-    if "/" not in address.path:
-        return path_of(address.path, ".flags")
-    if "\0" in address.path or not Path(address.path).name:
-        raise AddressError(f"{address.path!r} names no directory. Say signal:/directory/name.", url=str(address))
-    return Path(address.path).absolute()
+    return local_path(address, suffix=".flags", example="signal:/directory/name")

@@ -27,7 +27,10 @@ from tincans.core.address import Address, Option
 from tincans.facts import HUB, NATIVE, Facts, No, Yes
 from tincans.toolkit.tcp_socket import KEY_OPTIONS, TLS_OPTIONS
 
-_CALLS_ONLY = No("JSON-RPC and XML-RPC know calls only", "http")
+LINES = "/-/call"
+"""Where the lines of programs of ours go."""
+
+CALLS_ONLY = No("JSON-RPC and XML-RPC know calls only", "http")
 
 FACTS = Facts(
     summary="REST with OpenAPI, JSON-RPC, XML-RPC and events on one port, for programs and browsers",
@@ -49,12 +52,12 @@ FACTS = Facts(
 def _calls_only(summary: str) -> Facts:
     return Facts(
         summary=summary,
-        publish=_CALLS_ONLY,
-        queue=_CALLS_ONLY,
-        state=_CALLS_ONLY,
-        flag=_CALLS_ONLY,
-        lock=_CALLS_ONLY,
-        share=_CALLS_ONLY,
+        publish=CALLS_ONLY,
+        queue=CALLS_ONLY,
+        state=CALLS_ONLY,
+        flag=CALLS_ONLY,
+        lock=CALLS_ONLY,
+        share=CALLS_ONLY,
         order=FACTS.order,
         reach="network",
         library=FACTS.library,

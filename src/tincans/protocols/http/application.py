@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 
 from tincans.contracts.protocol import Service
 from tincans.core.failures import failure_of
-from tincans.protocols.http import gate
+from tincans.protocols.http import LINES, gate
 from tincans.protocols.http.lines import LineDoor
 from tincans.protocols.http.problems import CONTENT_TYPE, Problem, failure_problem
 from tincans.protocols.http.rest import RestDoor
@@ -20,7 +20,6 @@ from tincans.protocols.http.rpc import JsonRpcDoor, XmlRpcDoor
 from tincans.protocols.http.running import Runner
 from tincans.protocols.http.visit import Gone, Receive, Scope, Send, Settings, Visit
 
-LINES = "/-/call"
 Room = Callable[[Visit], Awaitable[None]]
 _NAME = re.compile(r"[\w.-]+")
 

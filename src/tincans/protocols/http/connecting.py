@@ -15,11 +15,12 @@ import msgspec
 
 from tincans.contracts.protocol import Caller
 from tincans.core.address import Address
-from tincans.errors import AddressError, DeniedError, DisconnectedError, ProtocolError, UnreachableError
+from tincans.errors import AddressError, DisconnectedError, ProtocolError, UnreachableError
 from tincans.protocols.http.client import HttpClient
 from tincans.protocols.http.line_caller import LineCaller
 from tincans.protocols.http.openapi import MARK
 from tincans.protocols.http.openapi_caller import OpenApiCaller
+from tincans.protocols.http.problems import error_from
 from tincans.protocols.http.rpc_callers import JsonSpeech, RpcCaller, Speech, XmlSpeech
 
 DOCUMENT = "/openapi.json"
@@ -65,7 +66,7 @@ def _document(client: HttpClient, base: str, told: str, timeout: float) -> Any:
     if connection.is_stream(response):
         client.drop(connection)
     if response.status == 401:
-        raise DeniedError(f"{client.url} wants a key: add ?key=SECRET or ?key_file=FILE.", url=client.url)
+        raise error_from(401, response.body, {}, url=client.url, operation="connect")
     if response.status != 200:
         raise ProtocolError(
             f"{client.url} has no OpenAPI document at {target} (it answered {response.status}). Say where it is with"

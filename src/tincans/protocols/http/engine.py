@@ -16,7 +16,7 @@ import logging
 import os
 import resource
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from typing import Any
 
@@ -136,8 +136,23 @@ async def _drained(state: Any) -> None:
         await asyncio.wait(list(state.tasks), timeout=1)
 
 
+_PLAIN: Mapping[str, Any] = {
+    "log_config": None,
+    "access_log": False,
+    "lifespan": "off",
+    "ws": "none",
+    "proxy_headers": False,
+    "interface": "asgi3",
+    "limit_concurrency": MOST_CONNECTIONS + BACKLOG,
+}
+"""uvicorn without what is not needed here."""
+
+
 def guarded(application: Any, client_timeout: float) -> tuple[Callable[[], Any], Any]:
-    """What makes the protocol of each connection, and the state that they share."""
+    """What makes the protocol of each connection, and the state that they share.
+
+    Its class stands in here, for what it is made from is loaded when a server starts.
+    """
     try:
         from uvicorn.config import Config
         from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -145,18 +160,7 @@ def guarded(application: Any, client_timeout: float) -> tuple[Callable[[], Any],
     except ImportError as error:
         raise MissingLibraryError(f"HTTP needs the library {error.name!r}: pip install 'tincans[http]'") from error
 
-    config = Config(
-        application,
-        log_config=None,
-        access_log=False,
-        lifespan="off",
-        ws="none",
-        http=HttpToolsProtocol,
-        proxy_headers=False,
-        interface="asgi3",
-        limit_concurrency=MOST_CONNECTIONS + BACKLOG,
-        timeout_keep_alive=int(KEEP_ALIVE),
-    )
+    config = Config(application, http=HttpToolsProtocol, timeout_keep_alive=int(KEEP_ALIVE), **_PLAIN)
     config.load()
     state = ServerState()
     sweeper = Sweeper(state.connections, client_timeout)

@@ -12,19 +12,18 @@ from typing import Any
 from tincans.contracts.protocol import Elements
 from tincans.core.failures import error_of
 from tincans.core.messages import Failure, Item, Publication, Reply, Request
-from tincans.errors import DeniedError, ProtocolError, TincansError, UnsupportedError, WaitTimeoutError
+from tincans.errors import ProtocolError, TincansError, WaitTimeoutError
+from tincans.protocols.http import LINES
 from tincans.protocols.http.client import HttpClient
 from tincans.protocols.http.connection import HttpConnection, Response
-from tincans.protocols.http.problems import error_from
+from tincans.protocols.http.problems import error_from, refuse_locks
 from tincans.protocols.http.streams import EventStream, RemoteNews, RemoteStream
 from tincans.wires.json import WIRE
 
-DOOR = "/-/call"
 GRACE = 5.0
 """Seconds for an answer to come back after a wait of the hub's has ended at its timeout."""
 LONG_WAIT = 30.0
 ASK_TIMEOUT = 30.0
-NO_LOCK = "an HTTP request ends before its lock would"
 _any = WIRE.reader(Any)
 
 
@@ -34,7 +33,7 @@ class LineCaller:
     def __init__(self, client: HttpClient, base: str, errors: Mapping[str, type[BaseException]]) -> None:
         self._client = client
         self._errors = errors
-        self._head = client.head_of("POST", base + DOOR, "application/json")
+        self._head = client.head_of("POST", base + LINES, "application/json")
 
     def call(self, name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any], *, timeout: float | None) -> Any:
         """See contracts.protocol.Caller."""
@@ -53,15 +52,9 @@ class LineCaller:
         body = bytes(WIRE.encode(request)[0])
         response, connection = self._client.send(self._head, body, timeout=timeout, operation=operation)
         if response.status >= 300:
-            raise self._refused(response, operation)
+            url = self._client.url
+            raise error_from(response.status, response.body, self._errors, url=url, operation=operation)
         return response, connection
-
-    def _refused(self, response: Response, operation: str) -> TincansError:
-        if response.status == 401:
-            return DeniedError(
-                f"{self._client.url} wants a key: add ?key=SECRET or ?key_file=FILE.", url=self._client.url
-            )
-        return error_from(response.status, response.body, self._errors, url=self._client.url, operation=operation)
 
     def _error(self, message: Any, operation: str = "") -> TincansError:
         if isinstance(message, Failure):
@@ -85,7 +78,7 @@ class LineCaller:
 
     def ask(self, name: str, *args: Any, timeout: float | None) -> Any:
         """See contracts.protocol.Caller."""
-        _refuse_locks(name)
+        refuse_locks(name)
         while True:
             wait = LONG_WAIT if timeout is None else timeout
             try:
@@ -96,7 +89,7 @@ class LineCaller:
 
     def tell(self, name: str, *args: Any) -> None:
         """See contracts.protocol.Caller."""
-        _refuse_locks(name)
+        refuse_locks(name)
         self._send(Request(0, name, args), ASK_TIMEOUT, name)
 
     def open(self, name: str, *args: Any, timeout: float | None) -> Elements:
@@ -110,11 +103,6 @@ class LineCaller:
     def close(self) -> None:
         """See contracts.protocol.Caller."""
         self._client.close()
-
-
-def _refuse_locks(name: str) -> None:
-    if name in ("$acquire", "$release"):
-        raise UnsupportedError(f"There are no locks over HTTP: {NO_LOCK}. A method that can: tcp.")
 
 
 def _item(data: bytes) -> Any:

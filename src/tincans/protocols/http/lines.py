@@ -15,18 +15,16 @@ from urllib.parse import parse_qs
 from tincans.contracts.protocol import Service
 from tincans.core.failures import failure_of
 from tincans.core.messages import Item, Message, Publication, Reply, Request
-from tincans.errors import NotExposedError, ProtocolError, UnsupportedError
+from tincans.errors import NotExposedError, ProtocolError
 from tincans.protocols.http.events import event_text
 from tincans.protocols.http.flow import Flow, Iteration, News
-from tincans.protocols.http.problems import Problem
+from tincans.protocols.http.problems import Problem, refuse_locks
 from tincans.protocols.http.running import Runner
 from tincans.protocols.http.visit import Gone, Visit
 from tincans.wires._plain_json import plain
 from tincans.wires.json import WIRE
 
-NO_LOCK = "an HTTP request ends before its lock would"
 _STREAMS = frozenset({"$subscribe", "$watch"})
-_LOCKS = frozenset({"$acquire", "$release"})
 _QUESTIONS = frozenset(
     ["$publish", "$put", "$take", "$ack", "$give_back", "$renew", "$count", "$get", "$set", "$delete", "$keys", "$wait"]
 )
@@ -81,8 +79,7 @@ class LineDoor:
         await visit.nothing(204)
 
     def _question(self, request: Request[Any]) -> tuple[str, list[Any]]:
-        if request.name in _LOCKS:
-            raise UnsupportedError(f"There are no locks over HTTP: {NO_LOCK}. A method that can: tcp.")
+        refuse_locks(request.name)
         if request.name not in _QUESTIONS | _STREAMS:
             raise NotExposedError(f"There is no {request.name[:60]} here.")
         return request.name, _list(request.args, request)

@@ -16,7 +16,7 @@ import msgspec
 from msgspec import Struct
 
 from tincans.core.interface import Function, Interface, Parameter
-from tincans.errors import ArgumentError, DeniedError, NotExposedError, ProtocolError, TincansError, UnsupportedError
+from tincans.errors import ArgumentError, NotExposedError, ProtocolError, TincansError, UnsupportedError
 from tincans.protocols.http.client import HttpClient
 from tincans.protocols.http.connection import Response
 from tincans.protocols.http.problems import error_from
@@ -215,8 +215,6 @@ class OpenApiCaller:
         return head, _body_text(operation, members if members else body) if has_body else b""
 
     def _read(self, response: Response, name: str) -> Any:
-        if response.status == 401:
-            raise DeniedError(f"{self._client.url} wants a key: add ?key=SECRET or ?key_file=FILE.")
         if response.status >= 300:
             raise error_from(response.status, response.body, self._errors, url=self._client.url, operation=name)
         if not response.body:
@@ -240,17 +238,11 @@ class OpenApiCaller:
         functions = {each.name: _function(each) for each in self._operations.values()}
         return Interface(tuple(functions.values())).describe()
 
-    def ask(self, name: str, *args: Any, timeout: float | None) -> NoReturn:
+    def ask(self, name: str, *args: Any, timeout: float | None = None) -> NoReturn:
         """There is no hub in a foreign server."""
         raise UnsupportedError(f"{self._client.url}: {NO_HUB}.", operation=name)
 
-    def tell(self, name: str, *args: Any) -> NoReturn:
-        """There is no hub in a foreign server."""
-        raise UnsupportedError(f"{self._client.url}: {NO_HUB}.", operation=name)
-
-    def open(self, name: str, *args: Any, timeout: float | None) -> NoReturn:
-        """There is no hub in a foreign server."""
-        raise UnsupportedError(f"{self._client.url}: {NO_HUB}.", operation=name)
+    tell = open = ask
 
     def close(self) -> None:
         """See contracts.protocol.Caller."""

@@ -15,9 +15,11 @@ from typing import Any
 
 import msgspec
 
-from tincans.core.failures import error_of
+from tincans.core.failures import error_of, sayable
 from tincans.core.messages import Failure
-from tincans.errors import TincansError
+from tincans.errors import DeniedError, TincansError, UnsupportedError
+from tincans.facts import No
+from tincans.protocols.http import FACTS
 
 CONTENT_TYPE = b"application/problem+json"
 STATUS = {
@@ -34,11 +36,23 @@ STATUS = {
     "unsupported": 501,
 }
 """Of an error's code; 500 for every other one."""
-BY_STATUS = {401: "denied", 403: "denied", 404: "not_exposed", 413: "too_large", 422: "argument", 504: "call_timeout"}
+BY_STATUS = {403: "denied", 404: "not_exposed", 413: "too_large", 422: "argument", 504: "call_timeout"}
 """What a foreign server's status means when it says no more."""
 
 _PARAMETER = re.compile(r"parameter (\w+)")
 _encode = msgspec.json.Encoder().encode
+
+
+LOCKS = frozenset({"$acquire", "$release"})
+
+
+def refuse_locks(name: str) -> None:
+    """UnsupportedError for a question to the hub about a lock; both ends say it."""
+    if name in LOCKS:
+        assert isinstance(FACTS.lock, No)
+        raise UnsupportedError(
+            f"There are no locks over HTTP: {FACTS.lock.reason}. A method that can: {FACTS.lock.instead}."
+        )
 
 
 class Problem(Exception):
@@ -82,23 +96,16 @@ def failure_problem(failure: Failure) -> tuple[int, bytes]:
     return status, problem_text(status, failure.code, sayable(failure.message), **more)
 
 
-def sayable(text: str) -> str:
-    r"""The text with what no JSON can hold escaped.
-
-    >>> sayable("\ud800x")
-    '\\ud800x'
-    """
-    return text.encode("utf-8", "backslashreplace").decode()
-
-
 def error_from(
     status: int, body: bytes, known: Mapping[str, type[BaseException]], *, url: str, operation: str
 ) -> TincansError:
-    """The error that a foreign server's answer stands for.
+    """The error that a server's refusal stands for.
 
     >>> error_from(500, b"oh", {}, url="http://h", operation="add").type_name
     'HTTP 500'
     """
+    if status == 401:
+        return DeniedError(f"{url} wants a key: add ?key=SECRET or ?key_file=FILE.", url=url, operation=operation)
     try:
         told = msgspec.json.decode(body)
     except Exception:

@@ -18,13 +18,12 @@ from tincans.core.interface import Function, Interface, Parameter
 from tincans.core.messages import Failure
 from tincans.errors import (
     ArgumentError,
-    DeniedError,
     NotExposedError,
     ProtocolError,
     RemoteError,
     UnsupportedError,
 )
-from tincans.protocols.http import xml_rpc
+from tincans.protocols.http import CALLS_ONLY, xml_rpc
 from tincans.protocols.http.client import HttpClient
 from tincans.protocols.http.problems import error_from
 from tincans.wires._plain_json import plain_arguments
@@ -36,7 +35,6 @@ Describe = Callable[[str, str], tuple[Parameter, ...]]
 
 _NUMBER = 1
 """Every request's: there is one at a time on a connection."""
-CALLS_ONLY = "JSON-RPC and XML-RPC know calls only"
 DESCRIBE_TIMEOUT = 10.0
 _decode = msgspec.json.Decoder().decode
 
@@ -136,10 +134,10 @@ class RpcCaller:
         if connection.is_stream(response):
             self._client.drop(connection)
             raise ProtocolError(f"{self._client.url} answered with events.", url=self._client.url)
-        if response.status == 401:
-            raise DeniedError(f"{self._client.url} wants a key: add ?key=SECRET or ?key_file=FILE.")
         is_ours = bool(response.body) and response.content_type == self._speech.content_type
-        if response.status >= 300 and not is_ours:  # some send their errors with a status of their own
+        if response.status == 401 or (
+            response.status >= 300 and not is_ours
+        ):  # some send their errors with a status of their own
             raise error_from(response.status, response.body, self._errors, url=self._client.url, operation=operation)
         return response.body
 
@@ -161,17 +159,11 @@ class RpcCaller:
         function = self._interface.find(name) or Function(name, name)
         return function.parameters or ()
 
-    def ask(self, name: str, *args: Any, timeout: float | None) -> NoReturn:
+    def ask(self, name: str, *args: Any, timeout: float | None = None) -> NoReturn:
         """There is no hub behind these protocols."""
-        raise UnsupportedError(f"{CALLS_ONLY}. A method that can: http.", operation=name)
+        raise UnsupportedError(f"{CALLS_ONLY.reason}. A method that can: {CALLS_ONLY.instead}.", operation=name)
 
-    def tell(self, name: str, *args: Any) -> NoReturn:
-        """There is no hub behind these protocols."""
-        raise UnsupportedError(f"{CALLS_ONLY}. A method that can: http.", operation=name)
-
-    def open(self, name: str, *args: Any, timeout: float | None) -> NoReturn:
-        """There is no hub behind these protocols."""
-        raise UnsupportedError(f"{CALLS_ONLY}. A method that can: http.", operation=name)
+    tell = open = ask
 
     def close(self) -> None:
         """See contracts.protocol.Caller."""

@@ -123,14 +123,7 @@ class Runner:
                 self.keep_busy(result.close)  # a stream that nobody waited for any more
 
         def work() -> None:
-            result: Any = None
-            problem: BaseException | None = None
-            try:
-                result = job()
-            except StopIteration as error:  # it cannot be set in a future
-                problem = RuntimeError(f"{name} raised StopIteration: {error}")
-            except BaseException as error:
-                problem = error
+            result, problem = _outcome(job, name)
             try:
                 loop.call_soon_threadsafe(settle, result, problem)
             except RuntimeError:
@@ -147,6 +140,16 @@ class Runner:
             self._waiting.discard(future)
             if timer is not None:
                 timer.cancel()
+
+
+def _outcome(job: Callable[[], Any], name: str) -> tuple[Any, BaseException | None]:
+    """What became of a job: its result, or the error for a future."""
+    try:
+        return job(), None
+    except StopIteration as error:  # it cannot be set in a future
+        return None, RuntimeError(f"{name} raised StopIteration: {error}")
+    except BaseException as error:
+        return None, error
 
 
 def _give_up(future: asyncio.Future[Any], name: str, timeout: float) -> None:

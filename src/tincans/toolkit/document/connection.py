@@ -19,9 +19,9 @@ from typing import Any
 import msgspec
 
 from tincans.contracts import Buffer, Identity, Parts
-from tincans.errors import ClosedError, TooLargeError, WaitTimeoutError
+from tincans.core.sizes import size_of, too_large
+from tincans.errors import ClosedError, WaitTimeoutError
 from tincans.toolkit.deadline import deadline_of, left_of
-from tincans.toolkit.descriptor_writer import size
 from tincans.toolkit.document.json_document import Content, Draft, JsonDocument
 from tincans.toolkit.files.change_watch import watch_path
 
@@ -93,8 +93,8 @@ class DocumentConnection(ABC):
         """See contracts.Connection. With a timeout of 0 nothing is written yet: `flush` does it."""
         self._check_open()
         for parts in messages:
-            if (total := size(parts)) > self.max_message:
-                raise TooLargeError(f"A message of {total:,} bytes was not sent; the limit is {self.max_message:,}.")
+            if (total := size_of(parts)) > self.max_message:
+                raise too_large(total, self.max_message)
         added = [(int(bytes(number)), bytes(text)) for number, text in messages]
         self._out.extend(added)
         if timeout != 0:

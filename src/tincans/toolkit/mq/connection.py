@@ -16,9 +16,9 @@ import select
 from typing import Literal
 
 from tincans.contracts import Buffer, Framing, Identity, Parts
-from tincans.errors import ClosedError, DisconnectedError, ProtocolError, TooLargeError, WaitTimeoutError
+from tincans.core.sizes import size_of, too_large
+from tincans.errors import ClosedError, DisconnectedError, ProtocolError, WaitTimeoutError
 from tincans.toolkit.deadline import deadline_of, left_of
-from tincans.toolkit.descriptor_writer import size as size_of
 from tincans.toolkit.doorbell import Doorbell
 from tincans.toolkit.fork_guard import abandon_in_child
 from tincans.toolkit.mq.message_queue import MessageQueue
@@ -85,10 +85,7 @@ class QueueConnection:
         """See contracts.Connection."""
         total = size_of(parts)
         if total > self._max_message:
-            raise TooLargeError(
-                f"A message of {total:,} bytes is larger than the limit of {self._max_message:,} (max_message); nothing"
-                " was sent."
-            )
+            raise too_large(total, self._max_message)
         data = memoryview(b"".join(self._encode(parts)))
         deadline = deadline_of(timeout)
         self._sending = True

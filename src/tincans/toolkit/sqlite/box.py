@@ -10,23 +10,21 @@ Rules of this file
 
 from __future__ import annotations
 
-import select
-import threading
 import time
 from collections import deque
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from tincans.contracts import Buffer, Framing, Identity, Parts
-from tincans.errors import ClosedError, DisconnectedError, TincansError, WaitTimeoutError
+from tincans.errors import DisconnectedError, WaitTimeoutError
 from tincans.toolkit.deadline import deadline_of, left_of
 from tincans.toolkit.doorbell import Doorbell
-from tincans.toolkit.files.byte_lock import ByteLock
 from tincans.toolkit.files.shared_bell import slot_of
 from tincans.toolkit.fork_guard import abandon_in_child
 from tincans.toolkit.sqlite.layout import BOXES, RUNS, TO_SERVER
 from tincans.toolkit.sqlite.letter import letter_of, parts_in
 from tincans.toolkit.sqlite.store import Store
+from tincans.toolkit.sqlite.use import Use, doze
 
 MOST_WAITING = 10_000
 """Letters of one box that nobody has taken; then `send` waits for the server."""
@@ -37,10 +35,12 @@ OLDEST_LETTER = 7 * 86_400.0
 GIVEN_UP = -1
 """The run of a box that its server has closed."""
 
-_LOOK_AGAIN = 5.0
-_UNWATCHED = 0.02
+_ROOM_SOON = 0.02
+"""Seconds between two looks for room."""
+
 _POST = "INSERT INTO letters (box, down, body, at) VALUES (?, ?, ?, ?)"
 _TAKE = "DELETE FROM letters WHERE box = ? AND down = ? RETURNING id, body, at"
+_COUNT = "SELECT count(*) FROM letters WHERE box = ? AND down = ?"
 _RUN = "SELECT run FROM boxes WHERE id = ?"
 _FORSAKEN = (
     "DELETE FROM boxes WHERE id = ? AND NOT EXISTS (SELECT 1 FROM letters WHERE box = boxes.id AND down = 0 AND at > ?)"
@@ -72,6 +72,19 @@ def take_letters(store: Store, box: int, *, down: bool) -> list[Letter]:
     return sorted(Letter(*row) for row in store.quick.change(_TAKE, box, down))
 
 
+def wait_for_room(store: Store, box: int, who: str, *, down: bool, timeout: float | None) -> int:
+    """Until one side of a box has room for more letters; how many are in it. WaitTimeoutError: nothing was sent."""
+    deadline = deadline_of(timeout)
+    while True:
+        waiting: int = store.quick.change(_COUNT, box, down)[0][0]
+        if waiting < MOST_WAITING:
+            return waiting
+        left = left_of(deadline)
+        if left == 0:
+            raise WaitTimeoutError(f"{waiting} letters wait for {who}; nothing was sent. It may be busy, or not run.")
+        time.sleep(_ROOM_SOON if left is None else min(left, _ROOM_SOON))
+
+
 def clear_boxes(store: Store) -> None:
     """Remove the boxes of programs that are gone, once nothing in them is meant for the server."""
     for (box,) in store.quick.change("SELECT id FROM boxes"):
@@ -94,14 +107,11 @@ class BoxConnection:
         self._store = store
         self._bell = store.bell
         self._framing = framing
-        self._closed = False
         self._wake = Doorbell()
-        self._ending = threading.Lock()
-        self._busy = 0
+        self._use = Use(address, self._wake, store)
         self._watch = self._bell.watching()
         self._box = self._slot = 0
         """Made with the first letter: who only uses the board needs none."""
-        self._life: ByteLock | None = None
         self._number = b""
         self._run = 0
         self._look_now = False
@@ -114,9 +124,10 @@ class BoxConnection:
         with self._store.quick.transaction() as execute:  # nobody sees a box without its owner
             while True:
                 (box,) = execute("INSERT INTO boxes DEFAULT VALUES RETURNING id")[0]
-                self._life = self._bell.hold(BOXES + box)
-                if self._life is not None:
+                life = self._bell.hold(BOXES + box)
+                if life is not None:
                     break
+        self._use.holds.insert(0, life)  # its end tells the server; whoever comes next removes the box
         self._slot = box_slot(box)
         self._box = box
 
@@ -129,7 +140,7 @@ class BoxConnection:
     def send_many(self, messages: Sequence[Parts], *, timeout: float | None) -> None:
         """See contracts.Connection."""
         letters = [letter_of(parts, self._framing, self.max_message) for parts in messages]
-        with _Use(self):
+        with self._use:
             if not self._box:
                 self._open_box()
             self._check_room(timeout)
@@ -141,22 +152,12 @@ class BoxConnection:
 
     def _check_room(self, timeout: float | None) -> None:
         """Wait while too many letters wait for a server."""
-        if self._waiting < MOST_WAITING:
-            return
-        deadline = deadline_of(timeout)
-        while True:
-            count = "SELECT count(*) FROM letters WHERE box = ? AND down = 0"
-            self._waiting = self._store.quick.change(count, self._box)[0][0]
-            left = left_of(deadline)
-            if self._waiting < MOST_WAITING:
-                return
-            if left == 0:
-                raise WaitTimeoutError(f"{self._waiting} letters wait for {self.identity.address}; nothing was sent.")
-            time.sleep(_UNWATCHED if left is None else min(left, _UNWATCHED))
+        if self._waiting >= MOST_WAITING:
+            self._waiting = wait_for_room(self._store, self._box, self.identity.address, down=False, timeout=timeout)
 
     def flush(self, *, timeout: float | None) -> bool:
         """See contracts.Connection."""
-        self._check_open()
+        self._use.check_open()
         return True
 
     # -- receiving -------------------------------------------------------------------------------------------------
@@ -164,7 +165,7 @@ class BoxConnection:
     def receive(self, *, timeout: float | None) -> list[Buffer] | None:
         """See contracts.Connection."""
         deadline = deadline_of(timeout)
-        with _Use(self):
+        with self._use:
             while True:
                 if not self._here:
                     self._look()
@@ -173,11 +174,11 @@ class BoxConnection:
                 left = left_of(deadline)
                 if left == 0:
                     return None
-                self._sleep(left)
+                self._look_now = doze(self._wake, self._watch, left) or self._look_now
 
     def _look(self) -> None:
         """Take in what is there. DisconnectedError when there is nothing and the server is gone."""
-        self._check_open()
+        self._use.check_open()
         told = self._look_now
         self._look_now = False
         if self._watch is not None:
@@ -201,18 +202,6 @@ class BoxConnection:
         self._run = rows[0][0] if rows else GIVEN_UP
         return self._run == GIVEN_UP or (self._run > 0 and not self._bell.is_held(RUNS + self._run))
 
-    def _sleep(self, left: float | None) -> None:
-        poll = select.poll()
-        poll.register(self._wake.fileno(), select.POLLIN)
-        longest = _LOOK_AGAIN
-        if self._watch is not None:
-            poll.register(self._watch.fileno(), select.POLLIN)
-        else:
-            longest, self._look_now = _UNWATCHED, True
-        if left is None or left > longest:
-            left, self._look_now = longest, True
-        poll.poll(left * 1000)
-
     def pending(self) -> bool:
         """See contracts.Connection."""
         return bool(self._here)
@@ -226,65 +215,14 @@ class BoxConnection:
 
     # -- the end ---------------------------------------------------------------------------------------------------
 
-    def _check_open(self) -> None:
-        if self._closed:
-            raise ClosedError(f"This connection to {self.identity.address} was closed here.")
-
     def close(self) -> None:
         """See contracts.Connection."""
-        with self._ending:
-            if self._closed:
-                return
-            self._closed = True
-            self._wake.ring()
-            idle = not self._busy
-        if idle:
-            self._let_go()
-
-    def enter(self) -> None:
-        """Somebody sends or receives; descriptors stay until nobody does."""
-        with self._ending:
-            self._check_open()
-            self._busy += 1
-
-    def leave(self) -> None:
-        """Nobody does any more: if we were closed meanwhile, let go."""
-        with self._ending:
-            self._busy -= 1
-            last = self._closed and not self._busy
-        if last:
-            self._let_go()
-
-    def _let_go(self) -> None:
-        if self._life is not None:
-            self._life.close()  # the server is told by that; whoever comes next removes the box
-        self._store.close()
-        self._wake.close()
+        self._use.close()
 
     def abandon(self) -> None:
         """See contracts.Connection."""
-        if not self._closed:
-            self._closed = True
-            self._wake.close()
+        self._use.abandon()
 
     def __del__(self) -> None:
         if hasattr(self, "_here"):
             self.close()
-
-
-class _Use:
-    """While somebody sends or receives. An error that says so becomes that the connection was closed."""
-
-    __slots__ = ("_connection",)
-
-    def __init__(self, connection: Any) -> None:
-        self._connection = connection
-
-    def __enter__(self) -> None:
-        self._connection.enter()
-
-    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
-        closed = self._connection._closed
-        self._connection.leave()
-        if closed and kind is not None and issubclass(kind, TincansError | OSError) and kind is not ClosedError:
-            raise ClosedError("This connection was closed here.") from error

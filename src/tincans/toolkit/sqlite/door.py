@@ -11,7 +11,6 @@ Rules of this file
 from __future__ import annotations
 
 import contextlib
-import select
 import threading
 from collections import deque
 from functools import partial
@@ -28,12 +27,11 @@ from tincans.toolkit.sqlite.box import clear_boxes
 from tincans.toolkit.sqlite.layout import BOXES, RUNS, SERVING, TO_SERVER
 from tincans.toolkit.sqlite.served import LeftCall, ServedBox
 from tincans.toolkit.sqlite.store import Store
+from tincans.toolkit.sqlite.use import doze
 
 LEFT_AT_ONCE = 64
 """Calls that were left and are worked on at the same time."""
 
-_LOOK_AGAIN = 5.0
-_UNWATCHED = 0.02
 _WITH_LETTERS = (
     "SELECT box, (SELECT run FROM boxes WHERE id = box) FROM (SELECT DISTINCT box FROM letters WHERE down = 0)"
 )
@@ -95,7 +93,7 @@ class StoreListener:
                 left = left_of(deadline)
                 if left == 0:
                     return None
-                self._sleep(left)
+                self._told = doze(self._wake, self._watch, left) or self._told
 
     def _look(self) -> None:
         """See who has letters, who is gone, and which calls were left."""
@@ -154,16 +152,6 @@ class StoreListener:
             self._end_when_idle()
         elif table is self._left:
             self._bell.ring(TO_SERVER)  # there may be more of them
-
-    def _sleep(self, left: float | None) -> None:
-        poll = select.poll()
-        poll.register(self._wake.fileno(), select.POLLIN)
-        longest = _LOOK_AGAIN
-        if self._watch is not None:
-            poll.register(self._watch.fileno(), select.POLLIN)
-        else:
-            longest, self._told = _UNWATCHED, True
-        poll.poll(1000 * (longest if left is None else min(left, longest)))
 
     def close(self) -> None:
         """See contracts.Listener. Connections that were accepted go on until they are closed."""

@@ -7,7 +7,8 @@ Rules of this file
 from __future__ import annotations
 
 from tincans.contracts import Buffer, Framing, Parts
-from tincans.errors import ProtocolError, TooLargeError
+from tincans.core.sizes import size_of, too_large
+from tincans.errors import ProtocolError
 
 LARGEST = 990_000_000
 """Bytes: what SQLite takes in one value (SQLITE_MAX_LENGTH, a thousand millions), less a little."""
@@ -20,12 +21,8 @@ def letter_of(parts: Parts, framing: Framing, limit: int = LARGEST) -> bytes:
     >>> parts_in(letter_of([b"envelope", b"part"], FRAMES), FRAMES)
     [b'envelope', b'part']
     """
-    total = sum(memoryview(part).nbytes for part in parts)
-    if total > limit:
-        raise TooLargeError(
-            f"A message of {total:,} bytes was not sent; the limit is {limit:,}. Send it in pieces, or pass"
-            " the name of a file."
-        )
+    if (total := size_of(parts)) > limit:
+        raise too_large(total, limit)
     return b"".join(framing.encode(parts))
 
 

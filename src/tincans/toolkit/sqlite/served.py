@@ -12,22 +12,20 @@ from __future__ import annotations
 
 import contextlib
 import select
-import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 from tincans.contracts import Buffer, Framing, Identity, Parts
-from tincans.errors import ClosedError, DisconnectedError, TincansError, WaitTimeoutError
+from tincans.errors import DisconnectedError, TincansError
 from tincans.toolkit.deadline import deadline_of, left_of
 from tincans.toolkit.doorbell import Doorbell
 from tincans.toolkit.fork_guard import abandon_in_child
 from tincans.toolkit.sqlite.answers import answer_left, take_left
-from tincans.toolkit.sqlite.box import GIVEN_UP, MOST_WAITING, Letter, box_slot, post, take_letters
+from tincans.toolkit.sqlite.box import GIVEN_UP, MOST_WAITING, Letter, box_slot, post, take_letters, wait_for_room
 from tincans.toolkit.sqlite.letter import LARGEST, letter_of, parts_in
 from tincans.toolkit.sqlite.store import Store
-
-_ROOM_SOON = 0.02
+from tincans.toolkit.sqlite.use import Use
 
 
 class RungConnection:
@@ -42,17 +40,15 @@ class RungConnection:
         self._framing = framing
         self._forget = forget
         self._bell = Doorbell()
-        self._state = threading.Lock()
-        self._busy = 0
+        self._use = Use(address, self._bell)
         self._rung = True
-        self._closed = False
         self._bell.ring()
         abandon_in_child(self)
 
     def ring(self) -> None:
         """There is something to look at."""
-        with self._state:
-            if not self._closed:
+        with self._use.guard:
+            if not self._use.closed:
                 self._rung = True
                 self._bell.ring()
 
@@ -62,61 +58,33 @@ class RungConnection:
         poll.poll(None if timeout is None else timeout * 1000)
 
     def _was_rung(self) -> bool:
-        with self._state:
+        with self._use.guard:
             rung, self._rung = self._rung, False
             self._bell.silence()
         return rung
 
-    def _check_open(self) -> None:
-        if self._closed:
-            raise ClosedError(f"This connection of {self.identity.address} was closed here.")
-
     def flush(self, *, timeout: float | None) -> bool:
         """See contracts.Connection."""
-        self._check_open()
+        self._use.check_open()
         return True
 
     def fileno(self) -> int | None:
         """See contracts.Connection."""
         return self._bell.fileno()
 
-    @contextlib.contextmanager
-    def _in_use(self) -> Iterator[None]:
-        """While somebody sends or receives the descriptor stays."""
-        with self._state:
-            self._check_open()
-            self._busy += 1
-        try:
-            yield
-        finally:
-            with self._state:
-                self._busy -= 1
-                last = self._closed and not self._busy
-            if last:
-                self._bell.close()
-
     def close(self) -> None:
         """See contracts.Connection."""
-        with self._state:
-            if self._closed:
-                return
-            self._closed = True
-            self._bell.ring()
-            idle = not self._busy
-        if idle:
-            self._bell.close()
-        with contextlib.suppress(TincansError, OSError):
-            self._say_closed()
-        self._forget()
+        if self._use.close():
+            with contextlib.suppress(TincansError, OSError):
+                self._say_closed()
+            self._forget()
 
     def _say_closed(self) -> None:
         """Let the other end know, if it cannot see it."""
 
     def abandon(self) -> None:
         """See contracts.Connection."""
-        if not self._closed:
-            self._closed = True
-            self._bell.close()
+        self._use.abandon()
 
 
 class ServedBox(RungConnection):
@@ -146,33 +114,21 @@ class ServedBox(RungConnection):
     def send_many(self, messages: Sequence[Parts], *, timeout: float | None) -> None:
         """See contracts.Connection."""
         letters = [letter_of(parts, self._framing, self.max_message) for parts in messages]
-        with self._in_use():
+        with self._use:
             if self._gone:
                 raise self._owner_is_gone()
             if self._waiting >= MOST_WAITING:
-                self._wait_for_room(timeout)
+                self._waiting = wait_for_room(self._store, self._box, "the caller", down=True, timeout=timeout)
             post(self._store, self._box, letters, down=True)
             self._waiting += len(letters)
             self._store.bell.ring(self._slot)
 
-    def _wait_for_room(self, timeout: float | None) -> None:
-        deadline = deadline_of(timeout)
-        count = "SELECT count(*) FROM letters WHERE box = ? AND down = 1"
-        while True:
-            self._waiting = self._store.quick.change(count, self._box)[0][0]
-            if self._waiting < MOST_WAITING:
-                return
-            left = left_of(deadline)
-            if left == 0:
-                raise WaitTimeoutError(f"The caller left {self._waiting} letters lie; nothing was sent.")
-            time.sleep(_ROOM_SOON if left is None else min(left, _ROOM_SOON))
-
     def receive(self, *, timeout: float | None) -> list[Buffer] | None:
         """See contracts.Connection."""
         deadline = deadline_of(timeout)
-        with self._in_use():
+        with self._use:
             while True:
-                self._check_open()
+                self._use.check_open()
                 if not self._here and self._was_rung():
                     gone = self._gone  # before the look: what was there when it went is handed out
                     self._here.extend(take_letters(self._store, self._box, down=False))
@@ -229,7 +185,7 @@ class LeftCall(RungConnection):
 
     def send(self, parts: Parts, *, timeout: float | None) -> None:
         """See contracts.Connection. The first message is the answer; more than one cannot be kept."""
-        with self._in_use():
+        with self._use:
             if self._answered:
                 raise DisconnectedError("This call was left, and has its answer: nobody waits for more.")
             answer_left(self._store, self._ticket, letter_of(parts, self._framing, self.max_message))
@@ -239,9 +195,9 @@ class LeftCall(RungConnection):
     def receive(self, *, timeout: float | None) -> list[Buffer] | None:
         """See contracts.Connection."""
         deadline = deadline_of(timeout)
-        with self._in_use():
+        with self._use:
             while True:
-                self._check_open()
+                self._use.check_open()
                 self._was_rung()
                 if not self._taken:
                     self._taken = True
