@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from tincans.contracts import Policy
-from tincans.core.carried import Carried
 from tincans.core.failures import error_of, failure_of
 from tincans.core.messages import Cancel, Credit, End, Failure, Item, Publication
 from tincans.core.streams import ENDED, WINDOW, Inlet, Outlet, news_window
@@ -248,6 +247,8 @@ class News:
 
     def _sent_beside(self, link: Link, quick: Quick, topic: str, value: Any) -> bool:
         """The same for a large array, or a value with large buffers: their memory goes beside the ring."""
+        from tincans.core.carried import Carried  # `import tincans` is short without it
+
         if link._outbox or link._corked or quick.string.owes_word:
             return False
         parts: list[Any] | None

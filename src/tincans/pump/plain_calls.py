@@ -23,7 +23,6 @@ from tincans.pump.quick import Quick
 from tincans.pump.receiving import SHARE, STAY
 from tincans.pump.sending import CORK_MESSAGES, CORK_SECONDS
 from tincans.pump.waiter import Waiter
-from tincans.toolkit.live_memory import LIVE
 
 if TYPE_CHECKING:
     from tincans.pump.channel import Channel
@@ -279,7 +278,7 @@ def serve(link: Link, quick: Quick, executor: Executor, linger: float) -> list[B
 
 def _answered_beside(link: Link, quick: Quick, id: int, result: Any) -> bool:
     """Whether it was an array, and the answer has been seen to."""
-    parts = None if LIVE.any_writable() else quick.reply_beside(id, result)
+    parts = None if quick.live.any_writable() else quick.reply_beside(id, result)
     if parts is None:
         return False
     if link.session.running.pop(id, None) is None:

@@ -16,9 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tincans import _speed
 from tincans.contracts import Buffer
-from tincans.core.arrays import plain_array
 from tincans.errors import WaitTimeoutError
-from tincans.toolkit.live_memory import LIVE
 
 if TYPE_CHECKING:
     from tincans.pump.link import Link
@@ -41,11 +39,15 @@ class Quick:
     """
 
     __slots__ = (
-        "exchange", "fits", "publication", "publication_beside", "read", "ready", "receive", "reply", "reply_beside",
-        "request", "request_beside", "send", "send_beside", "string",
+        "exchange", "fits", "live", "publication", "publication_beside", "read", "ready", "receive", "reply",
+        "reply_beside", "request", "request_beside", "send", "send_beside", "string",
     )  # fmt: skip
 
     def __init__(self, link: Link, plain: Any) -> None:
+        from tincans.core.arrays import plain_array  # whoever has no link needs neither, and `import tincans` is short
+        from tincans.toolkit.live_memory import LIVE
+
+        self.live = LIVE
         self.request, self.reply, self.publication = plain.request, plain.reply, plain.publication
         self.request_beside, self.reply_beside = plain.request_beside, plain.reply_beside
         self.publication_beside = plain.publication_beside
@@ -122,6 +124,7 @@ def _never(parts: list[Any]) -> bool:
 def _beside(link: Link, string: Any) -> Callable[[list[Any]], bool]:
     """A large array's memory goes beside the ring, or at least at once through it, or the common way."""
     from tincans.toolkit.descriptor_passing import PASS_FROM  # what has a ring has this, and nobody else needs it
+    from tincans.toolkit.live_memory import LIVE
 
     sending, send_parts, flush = link.sending, string.send, string.flush
 
