@@ -28,6 +28,8 @@ from tincans.facts import Facts, No
 from tincans.finder import method_of
 
 _numbers = itertools.count(1)
+_PATIENCE = 20.0
+"""Seconds to wait for Alice, who starts with each connection where she is Bob's child, slowly on a busy machine."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -86,7 +88,7 @@ class Method:
 
     def connect(self, **options: Any) -> Any:
         """A sync peer."""
-        return tincans.connect(self.url, **options)
+        return tincans.connect(self.url, **{"timeout": _PATIENCE, **options})
 
     def connect_to(self, url: str) -> Any:
         """A sync peer at another form of the address."""
@@ -226,7 +228,7 @@ def event_loop_thread() -> Iterator[faces.Loop]:
 @pytest.fixture
 def alice(running: Method, face: str, event_loop_thread: faces.Loop) -> Iterator[Any]:
     """Bob's view of Alice, over a connection of its own."""
-    peer = running.connect() if face == "sync" else faces.connect(event_loop_thread, running.url)
+    peer = running.connect() if face == "sync" else faces.connect(event_loop_thread, running.url, timeout=_PATIENCE)
     yield peer
     peer.close()
 

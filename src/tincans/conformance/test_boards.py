@@ -90,8 +90,10 @@ def test_a_job_is_taken_once_in_order(alice: Any, facts: Facts, name: str) -> No
 @needs("queue")
 def test_a_take_without_waiting_finds_nothing_or_something(alice: Any, facts: Facts, name: str) -> None:
     queue = alice.queue(name)
+    began = time.monotonic()
     with pytest.raises(WaitTimeoutError):
         queue.take(timeout=0)
+    assert time.monotonic() - began < 3
     queue.put("x")
     with queue.take(timeout=0) as job:
         assert job.value == "x"
@@ -132,7 +134,7 @@ def test_a_lease_that_is_not_renewed_ends_and_the_job_goes_to_another(peer: Any,
 
 @needs("queue")
 def test_a_lease_is_renewed_while_the_block_runs(peer: Any, facts: Facts, name: str) -> None:
-    queue = peer.queue(name, lease=0.6)
+    queue = peer.queue(name, lease=0.9)
     queue.put("x")
     with queue.take(timeout=5), pytest.raises(WaitTimeoutError):
         queue.take(timeout=1.3)
@@ -156,9 +158,11 @@ def test_a_full_queue_refuses_waits_or_drops_as_asked(alice: Any, facts: Facts, 
 @needs("queue")
 def test_a_waiting_taker_gets_the_job_when_it_comes(peer: Any, facts: Facts, name: str) -> None:
     queue = peer.queue(name)
-    threading.Timer(0.1, queue.put, ["late"]).start()
+    putter = threading.Timer(0.1, queue.put, ["late"])
+    putter.start()
     with queue.take(timeout=5) as job:
         assert job.value == "late"
+    putter.join(5)
 
 
 @needs("state")
@@ -202,8 +206,10 @@ def test_waiting_for_a_flag_ends_when_it_is_set_or_at_the_timeout(peer: Any, fac
     began = time.monotonic()
     assert flag.wait(timeout=0.1) is False
     assert 0.09 < time.monotonic() - began < 0.5
-    threading.Timer(0.1, flag.set).start()
+    setter = threading.Timer(0.1, flag.set)
+    setter.start()
     assert flag.wait(timeout=5) is True
+    setter.join(5)
 
 
 @needs("lock")
@@ -219,8 +225,10 @@ def test_a_lock_has_one_holder(alice: Any, facts: Facts, name: str) -> None:
 def test_a_waiting_locker_gets_it_when_it_is_free(peer: Any, facts: Facts, name: str) -> None:
     first = peer.lock(name)
     assert first.acquire(timeout=1)
-    threading.Timer(0.1, first.release).start()
+    releaser = threading.Timer(0.1, first.release)
+    releaser.start()
     assert peer.lock(name).acquire(timeout=5)
+    releaser.join(5)
 
 
 @needs("lock")

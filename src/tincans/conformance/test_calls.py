@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 import time
@@ -198,15 +199,14 @@ def test_closing_wakes_a_waiting_call(running: Any, peer: Any, facts: Facts, nam
 
     def wait() -> None:
         try:
-            peer.call.note_and_sleep(name, 3)
+            peer.call.note_and_sleep(name, 5)
         except Exception as error:
             ended.append(error)
 
     thread = threading.Thread(target=wait)
     thread.start()
-    with running.connect() as another:
-        if running.shared:
-            eventually(lambda: name in another.call.noted())
+    with running.connect() if running.shared else contextlib.nullcontext(peer) as another:
+        eventually(lambda: name in another.call.noted())
     began = time.monotonic()
     peer.close()
     thread.join(5)

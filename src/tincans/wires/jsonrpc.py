@@ -10,7 +10,8 @@ Rules of this file
 - Positional and named arguments together are `{"$args": [...], "name": ...}`, for JSON-RPC has the one or the other.
 - A stream is the result `{"$stream":true}`, then notifications `$/item` and `$/end`; `$/credit` asks for more, and
   `$/cancelRequest` ends it. Who does not know these may pass them over, as all that begins with `$/`.
-- Deadlines, tracebacks and keys of repeated calls are not said.
+- Deadlines, tracebacks and keys of repeated calls are not said; but who asks the hub and would not wait says
+  `"$timeout": 0` beside `$args`.
 """
 
 from __future__ import annotations
@@ -174,6 +175,8 @@ def _said_arguments(request: Request[Any]) -> bytes:
     if request.name.startswith("$/"):
         raise UnsendableError(f"{request.name} cannot be called: names that begin with '$/' are the protocol's.")
     args = _encode(request.args)
+    if request.timeout == 0 and request.name.startswith("$"):
+        return _encode({"$args": Raw(args), "$timeout": 0, **(request.kwargs or {})})
     if not request.kwargs:
         return args
     return _encode(request.kwargs if args == b"[]" else {"$args": Raw(args), **request.kwargs})
@@ -184,13 +187,14 @@ def _request(found: _Text) -> Request[Any]:
     rich = looks_rich(bytes(found.params))
     if bytes(found.params)[:1] != b"{":
         return Request(number, str(found.method), found.params, None, rich=rich)
-    args, kwargs = _NO_ARGS, found.params
+    args, kwargs, timeout = _NO_ARGS, found.params, None
     if rich and b'"$args"' in bytes(found.params):
         fields = _fields(found.params)
         args = fields.pop("$args", _NO_ARGS)
+        timeout = 0 if bytes(fields.pop("$timeout", b"")) == b"0" else None
         kwargs = Raw(_encode(fields))
         rich = looks_rich(bytes(args)) or looks_rich(bytes(kwargs))
-    return Request(number, str(found.method), Raw(bytes(args)), kwargs, rich=rich)
+    return Request(number, str(found.method), Raw(bytes(args)), kwargs, timeout, rich=rich)
 
 
 def _answer(text: Any) -> Message:
