@@ -144,6 +144,6 @@ def _free_port() -> str:
 def programs_named_in(blocks: list[Block]) -> Iterator[str]:
     """Programs of the system that the shell blocks use and that need not be there."""
     for block in blocks:
-        for name in ("curl", "flock", "redis-cli"):
+        for name in ("curl", "flock", "openssl", "redis-cli"):
             if block.kind == "sh" and re.search(rf"\b{name}\b", block.text):
                 yield name

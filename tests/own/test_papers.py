@@ -21,7 +21,7 @@ from tincans import errors
 ROOT = Path(__file__).resolve().parents[2]
 PAPERS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("docs/adr/*.md")])
 BY_SECTION = ("README.md", "docs/how-to.md", "docs/big-data.md")
-PACKAGES = {"curl": "curl", "flock": "util-linux", "redis-cli": "redis-tools"}
+PACKAGES = {"curl": "curl", "flock": "util-linux", "openssl": "openssl", "redis-cli": "redis-tools"}
 
 
 def examples() -> Iterator[tuple[str, list[Block]]]:

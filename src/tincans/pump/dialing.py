@@ -109,9 +109,10 @@ class Attempts:
             raise error
         wait = next(self._backoffs)
         if self._deadline is not None and time.monotonic() + wait >= self._deadline:
+            # `from None`: it says what the last attempt said, and three tracebacks would hide that.
             raise UnreachableError(
                 f"Nobody serves {self._url} (waited {self._timeout:g} s): {error}", url=self._url
-            ) from error
+            ) from None
         return wait
 
 
