@@ -1,4 +1,4 @@
-"""A program full of strangers: `stranger.py KIND PLACE COUNT [MANNER]`. They connect and say nothing, little, or garbage.
+"""A program full of strangers, who say nothing, little, or garbage: `stranger.py KIND PLACE COUNT [MANNER]`.
 
 Rules of this file
 - PLACE is `unix:/path`, `tcp:PORT`, `pipe:/path/of/the/rendezvous` or `mq:/name-of-the-queue`; nothing of tincans is
@@ -34,7 +34,6 @@ BEGINNINGS = {
     "offer": b"tincans-ring",
 }
 """The beginning of something that may be a message: whoever sends a byte of it now and then keeps it open."""
-
 
 
 def _post(path: str, kind: str, body: bytes) -> bytes:

@@ -24,15 +24,19 @@ if __name__ == "__main__":
 
 from tincans.contracts import Board
 from tincans.core.address import parse
-from tincans.errors import TincansError
 from tincans.core.framing import framing as framing_of
+from tincans.errors import TincansError
 from tincans.finder import find_transport, find_wire
 from tincans.toolkit.files.keep import Keep
+from tincans.toolkit.mapped import line, store
 from tincans.toolkit.mapped.store import HEADERS, PAGE
 from tincans.toolkit.signals.directory import SignalDirectory
 from tincans.toolkit.signals.target import target_of
 
 NUMBERS = [0, 1, 8, 127, PAGE, 2**16, 2**31 - 1, 2**31, 2**32 - 1, 2**40, 2**63 - 1, 2**63, 2**64 - 1]
+IMPATIENCE = 0.002
+"""Seconds for a writer who may be in the middle of it: here nobody is."""
+
 Round = Callable[[random.Random], None]
 
 
@@ -91,8 +95,8 @@ def _take(queues: Any) -> None:
 DOCUMENT = b"""{"state": {"mood": "good", "n": 5}, "flags": {"paused": true}, "versions": {"mood": 3}, "count": 9,
 "queues": {"jobs": [{"value": 5}, {"value": {"$tuple": [1]}, "deliveries": 1, "lease": {"receipt": "r", "until": 1e9}},
 {"value": 6, "due": 5.5}]}, "commands": [{"id": "a", "call": "add", "args": [1, 2]}], "finished": []}"""
-WORDS = [b"null", b"[", b"]", b"{", b"}", b'"', b"-1", b"1e308", b"9" * 40, b"1e999", b'"$tuple":', b"true", b'"value":',
-         b"[" * 3000, b"\xff", b'"\\ud800"', b"5.5", b'"due":', b'"lease":', b",", b":"]  # fmt: skip
+WORDS = [b"null", b"[", b"]", b"{", b"}", b'"', b"-1", b"1e308", b"9" * 40, b"1e999", b'"$tuple":', b"true",
+         b'"value":', b"[" * 3000, b"\xff", b'"\\ud800"', b"5.5", b'"due":', b'"lease":', b",", b":"]  # fmt: skip
 
 
 @contextlib.contextmanager
@@ -113,7 +117,7 @@ def documents(place: Path) -> Iterator[Round]:
 @contextlib.contextmanager
 def stores(place: Path) -> Iterator[Round]:
     """Pages with values, laid out by somebody who can do checksums."""
-    path = place / "pages"
+    path, store._PATIENCE = place / "pages", IMPATIENCE
     board = _board(f"mmap:{path}?size=16384", "native")
     assert board.values is not None
     for number in range(5):
@@ -150,9 +154,23 @@ def _forged_store(chance: random.Random, good: bytes) -> bytes:
 @contextlib.contextmanager
 def lines(place: Path) -> Iterator[Round]:
     """One line of text, from a program that knows nothing of us."""
-    path = place / "line"
+    path, line._PATIENCE = place / "line", IMPATIENCE
     board = _board(f"mmap:{path}", "text")
-    pieces = [b"=", b'"', b"\n", b"\0", b"[", b"{", b" ", b"mood=", b"\xff", b"9" * 5000, b"[" * 3000, b"\\u0000", b"n=5"]
+    pieces = [
+        b"=",
+        b'"',
+        b"\n",
+        b"\0",
+        b"[",
+        b"{",
+        b" ",
+        b"mood=",
+        b"\xff",
+        b"9" * 5000,
+        b"[" * 3000,
+        b"\\u0000",
+        b"n=5",
+    ]
 
     def one(chance: random.Random) -> None:
         text = mutated(chance, chance.choice([b'mood="sunny day" n=5\n', b"plain words\n", b""]), pieces)
@@ -255,8 +273,8 @@ def keeps(place: Path) -> Iterator[Round]:
         else:
             with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as database:
                 table, column = chance.choice(
-                    [("meta", "number"), ("jobs", "value"), ("jobs", "deliveries"), ("jobs", "due"), ("state", "version"),
-                     ("state", "value"), ("state", "key"), ("jobs", "queue"), ("meta", "name")]
+                    [("meta", "number"), ("jobs", "value"), ("jobs", "deliveries"), ("jobs", "due"),
+                     ("state", "version"), ("state", "value"), ("state", "key"), ("jobs", "queue"), ("meta", "name")]
                 )  # fmt: skip
                 with contextlib.suppress(sqlite3.Error):
                     database.execute(f"UPDATE OR REPLACE {table} SET {column} = ?", (chance.choice(found),))

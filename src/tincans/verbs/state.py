@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from tincans.contracts import Values
+from tincans.core.patience import patience
 from tincans.verbs.messages import Messages
 
 FLAG_PREFIX = "flag:"
@@ -88,7 +89,7 @@ class Flag:
 
     def wait(self, timeout: float | None = None) -> bool:
         """Until it is set; False when `timeout` seconds have passed first."""
-        deadline = None if timeout is None else time.monotonic() + timeout
+        deadline = None if timeout is None else time.monotonic() + patience(timeout)
         watch = self._values.watch(self._key, timeout=self._timeout)
         try:
             while True:

@@ -4,8 +4,9 @@ URL: `http://127.0.0.1:8000`, `http://[::1]:8000`; without a host 127.0.0.1; por
     a path is where the server is mounted. `jsonrpc+http://HOST:PORT/PATH` (path `/jsonrpc` without one) and
     `xmlrpc+http://HOST:PORT/PATH` (`/RPC2`) call any server of those kinds; whatever is served, all are answered.
 Options: `max_message` bytes of a body (default 16 MiB); `call_timeout` seconds for a call that names none (30);
-    `client_timeout` seconds that a client may take to say or to hear something (20; a head 5 at most); `cors` origins whose pages may
-    call, with commas, or `*` (default none); `openapi` where a foreign server's document is (`/openapi.json`); `key`,
+    `client_timeout` seconds that a client may take to say or to hear something (20; a head 5 at most); `cors` origins
+    whose pages may call, with commas, or `*` (default none); `openapi` where a foreign server's document is
+    (`/openapi.json`); `key`,
     `key_file`, `key_name`: the key is shown as `Authorization: Bearer KEY`; `tls`, `cert`, `cert_key`, `ca`,
     `tls_verify` as for tcp.
 Delivery: a call is answered, fails, or its outcome is reported unknown. Each call may take a connection of its own, so
