@@ -11,7 +11,11 @@ EXAMPLES := 100
 FAULTY := 'unix:{name}' '{name}' 'pipe:{name}' 'mq:{name}' 'tcp://127.0.0.1:{port}' 'http://127.0.0.1:{port}' \
 	'json+unix:{name}' 'sqlite:{dir}/alice.db'
 MAPPED := 'mmap:{dir}/board' 'text+mmap:{dir}/line'
-DOORS := 'unix:{name}' 'tcp://127.0.0.1:{port}' 'pipe:{name}'
+# Every method that a stranger can reach; strangers.py adds the certificates of `tls=yes` itself.
+DOORS := 'unix:{name}' 'tcp://127.0.0.1:{port}' 'pipe:{name}' '{name}' 'shm:{name}' 'mq:{name}' 'mp:{name}' \
+	'tcp://127.0.0.1:{port}?key=secret&key_name=bob' 'tcp://127.0.0.1:{port}?tls=yes' 'http://127.0.0.1:{port}' \
+	'mp://127.0.0.1:{port}?authkey=secret' 'jsonrpc+tcp://127.0.0.1:{port}' 'json+tcp://127.0.0.1:{port}' \
+	'text+tcp://127.0.0.1:{port}'
 WIRES := $(basename $(notdir $(wildcard src/tincans/wires/[a-z]*.py)))
 NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11 python; do \
@@ -30,7 +34,7 @@ help:
 	@echo "make table    the tables in README.md and docs/, from the code"
 	@echo "make bench    speed side by side, into docs/benchmarks.* (about 8 minutes; nothing else should run; ARGS=--quick)"
 	@echo "make openapi  100 requests made up for each operation of our OpenAPI (EXAMPLES=...)"
-	@echo "make fuzz     a million mutated frames into every parser (COUNT=... for another number)"
+	@echo "make fuzz     a million mutated frames into every parser, 50,000 files (COUNT=... for another number)"
 	@echo "make faults   200 kills on each method, strangers, idle clients, a crowd on each (KILLS=...)"
 	@echo "make ring     the proofs of the C ring: sanitizers, hostile states, kills, models"
 	@echo "make clean    remove .venv and what builds and tools left"
@@ -65,6 +69,9 @@ fuzz: $(VENV)/installed-test
 	$(BIN)/python tests/fuzz/plain.py $(COUNT)
 	$(BIN)/python tests/fuzz/mp_handshake.py $(COUNT)
 	$(BIN)/python tests/fuzz/json_rpc.py $(COUNT)
+	$(BIN)/python tests/fuzz/handshake.py $(COUNT)
+	$(BIN)/python tests/fuzz/web.py $(COUNT)
+	$(BIN)/python tests/fuzz/files.py $(shell expr $(COUNT) / 20 + 1)
 	@for wire in $(WIRES); do echo "wire $$wire"; $(BIN)/python tests/fuzz/wires.py $$wire $(COUNT) || exit 1; done
 
 faults: $(VENV)/installed-test

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast, overload
 
 from tincans.contracts import Note, Policy
+from tincans.core.patience import patience
 from tincans.errors import AddressError, UnsupportedError
 from tincans.facts import VERBS, Facts
 from tincans.finder import method_of
@@ -85,11 +86,11 @@ class Peer(Generic[C]):
         `peer.with_options(timeout=1).call.add(2, 5)`. With `wait=False` a call is left for the other program,
         which need not run now, and gives a `Ticket` to ask for the answer with; where the method keeps calls.
         """
-        other: Peer[C] = Peer(self._way, self._words, timeout)
+        other: Peer[C] = Peer(self._way, self._words, patience(timeout))
         if not wait:
-            other.call = cast(C, Caller(self._leave, timeout))
+            other.call = cast(C, Caller(self._leave, other._timeout))
         elif idempotent:
-            other.call = cast(C, Caller(self._way.call_again, timeout))
+            other.call = cast(C, Caller(self._way.call_again, other._timeout))
         return other
 
     def _leave(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], *, timeout: float | None) -> Ticket:
@@ -242,6 +243,7 @@ def connect(
     UnreachableError when nobody serves it, AddressError for a URL that makes no sense, DeniedError when we may not.
     """
     method = method_of(url)
+    call_timeout = patience(call_timeout)
     check_needs(needs, method.facts, str(method.address))
     types: Mapping[str, Any] = {}
     if contract is not None:
@@ -251,7 +253,7 @@ def connect(
     way = way_of(method, Reading(types, {cls.__name__: cls for cls in errors}))
     words = Words(lambda: way.board(CONNECT_TIMEOUT), method.facts, way.url, call_timeout)
     try:
-        way.reach(timeout)
+        way.reach(patience(timeout))
     except BaseException:
         way.close()
         raise

@@ -19,6 +19,7 @@ from typing import Any
 
 from tincans import contracts
 from tincans.contracts import Identity
+from tincans.core.patience import patience
 from tincans.core.raw_framing import Framing
 from tincans.errors import ClosedError, DisconnectedError, TincansError
 from tincans.pump.dialing import Attempts
@@ -54,15 +55,15 @@ class Connection:
 
         WaitTimeoutError says whether nothing or a part has left. DisconnectedError, ClosedError, TooLargeError.
         """
-        self._string.send(message, timeout=timeout)
+        self._string.send(message, timeout=patience(timeout))
 
     def flush(self, *, timeout: float | None = WAIT) -> bool:
         """Send the rest of a message of which only a part had left; True when nothing is left."""
-        return self._string.flush(timeout=timeout)
+        return self._string.flush(timeout=patience(timeout))
 
     def finish(self, *, timeout: float | None = WAIT) -> None:
         """Say that nothing more comes from here, and go on receiving; for programs that read to the end first."""
-        self._string.finish(timeout=timeout)
+        self._string.finish(timeout=patience(timeout))
 
     def receive(self, *, timeout: float | None = WAIT) -> Any:
         """The next message; WaitTimeoutError when none came within `timeout` seconds (None: wait for ever).
@@ -70,11 +71,11 @@ class Connection:
         DisconnectedError when the other end is gone, after all that came before; its `cut` says whether that was in
         the middle of a message. ProtocolError for what is no message.
         """
-        return self._string.receive(timeout=timeout)
+        return self._string.receive(timeout=patience(timeout))
 
     def poll(self, *, timeout: float | None = 0.0) -> bool:
         """Whether `receive` would give a message (or raise) at once; waits at most `timeout` seconds for that."""
-        return self._string.poll(timeout=timeout)
+        return self._string.poll(timeout=patience(timeout))
 
     def fileno(self) -> int | None:
         """A descriptor that polls readable when `poll()` may be true, or None where the method has none."""
@@ -119,7 +120,7 @@ class Listener:
 
     def accept(self, *, timeout: float | None = None) -> Connection | None:
         """The next connection; None when none came within `timeout` seconds (None: wait for ever)."""
-        accepted = self._listener.accept(timeout=timeout)
+        accepted = self._listener.accept(timeout=patience(timeout))
         return None if accepted is None else Connection(self._method.string(accepted))
 
     def fileno(self) -> int | None:
@@ -163,7 +164,7 @@ def connect(url: str, *, framing: str | Framing | None = None, timeout: float = 
     b'hello' False
     """
     method = raw_method(url, framing)
-    attempts = Attempts(str(method.address), timeout)
+    attempts = Attempts(str(method.address), patience(timeout))
     while True:
         try:
             return Connection(method.connect(attempts.left()))

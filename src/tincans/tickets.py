@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tincans.contracts import Buffer
+from tincans.core.patience import patience
 from tincans.errors import WaitTimeoutError
 
 
@@ -29,7 +30,7 @@ class Ticket:
 
         WaitTimeoutError when there is no answer yet; LookupError for a ticket that nobody was given.
         """
-        parts = self._collect(self.id, timeout)
+        parts = self._collect(self.id, patience(timeout))
         if parts is None:
             raise WaitTimeoutError(f"The ticket {self.id} was not answered within {timeout or 0:g} s.")
         return self._read(parts)

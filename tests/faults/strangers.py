@@ -27,6 +27,7 @@ from typing import Any
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from certificates import certificates
 from two_programs.programs import Program, Stage, until
 
 import tincans
@@ -84,6 +85,11 @@ def manner_of(url: str) -> str:
     if address.method in ("http", "local", "shm"):
         return "http" if address.method == "http" else "offer"
     return MANNERS.get(address.wire, "frames")
+
+
+def with_certificates(method: str) -> str:
+    """The method as the serving side writes it, where it is TLS."""
+    return f"{method}&cert={certificates()}/server.pem" if method.endswith("?tls=yes") else method
 
 
 def from_afar(url: str) -> str:
@@ -169,6 +175,7 @@ def check(siege: Siege) -> None:
 def main() -> None:
     """The long version, on one method."""
     method, *rest = sys.argv[1:]
+    method = with_certificates(method)
     silent, trickling, garbage = (int(word) for word in (*rest, *("1000", "1000", "10000")[len(rest) :]))
     with tempfile.TemporaryDirectory(prefix="tincans-faults-") as place:
         os.environ["TINCANS_RUNTIME_DIR"] = place

@@ -28,11 +28,15 @@ from tincans.core.framing import framing as framing_of
 from tincans.errors import TincansError
 from tincans.finder import find_transport, find_wire
 from tincans.toolkit.files.keep import Keep
+from tincans.toolkit.mapped import line, store
 from tincans.toolkit.mapped.store import HEADERS, PAGE
 from tincans.toolkit.signals.directory import SignalDirectory
 from tincans.toolkit.signals.target import target_of
 
 NUMBERS = [0, 1, 8, 127, PAGE, 2**16, 2**31 - 1, 2**31, 2**32 - 1, 2**40, 2**63 - 1, 2**63, 2**64 - 1]
+IMPATIENCE = 0.002
+"""Seconds for a writer who may be in the middle of it: here nobody is."""
+
 Round = Callable[[random.Random], None]
 
 
@@ -113,7 +117,7 @@ def documents(place: Path) -> Iterator[Round]:
 @contextlib.contextmanager
 def stores(place: Path) -> Iterator[Round]:
     """Pages with values, laid out by somebody who can do checksums."""
-    path = place / "pages"
+    path, store._PATIENCE = place / "pages", IMPATIENCE
     board = _board(f"mmap:{path}?size=16384", "native")
     assert board.values is not None
     for number in range(5):
@@ -150,7 +154,7 @@ def _forged_store(chance: random.Random, good: bytes) -> bytes:
 @contextlib.contextmanager
 def lines(place: Path) -> Iterator[Round]:
     """One line of text, from a program that knows nothing of us."""
-    path = place / "line"
+    path, line._PATIENCE = place / "line", IMPATIENCE
     board = _board(f"mmap:{path}", "text")
     pieces = [
         b"=",

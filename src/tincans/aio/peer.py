@@ -19,6 +19,7 @@ from tincans.aio.way import AsyncWay, way_of
 from tincans.aio.words import Words
 from tincans.contracts import Buffer, Note, Policy
 from tincans.core.interface import contract as read_contract
+from tincans.core.patience import patience
 from tincans.finder import method_of
 from tincans.peer import CALL_TIMEOUT, CONNECT_TIMEOUT, Caller, check_needs
 from tincans.pump.calling import Reading
@@ -57,11 +58,11 @@ class Peer(Generic[C]):
         `await peer.with_options(timeout=1).call.add(2, 5)`. With `wait=False` a call is left for the other program,
         which need not run now, and gives a `Ticket` to ask for the answer with; where the method keeps calls.
         """
-        other: Peer[C] = Peer(self._way, self._words, timeout)
+        other: Peer[C] = Peer(self._way, self._words, patience(timeout))
         if not wait:
-            other.call = cast(C, Caller(self._leave, timeout))
+            other.call = cast(C, Caller(self._leave, other._timeout))
         elif idempotent:
-            other.call = cast(C, Caller(self._way.call_again, timeout))
+            other.call = cast(C, Caller(self._way.call_again, other._timeout))
         return other
 
     async def _leave(
@@ -222,12 +223,13 @@ def connect(
         check_needs(needs, method.facts, str(method.address))
         types: Mapping[str, Any] = {} if contract is None else read_contract(contract)
         way = way_of(method, Reading(types, {cls.__name__: cls for cls in errors}))
-        words = Words(lambda: way.board(CONNECT_TIMEOUT), method.facts, way.url, call_timeout)
+        bound = patience(call_timeout)
+        words = Words(lambda: way.board(CONNECT_TIMEOUT), method.facts, way.url, bound)
         try:
-            await way.reach(timeout)
+            await way.reach(patience(timeout))
         except BaseException:
             way.close()
             raise
-        return Peer(way, words, call_timeout)
+        return Peer(way, words, bound)
 
     return Opening(make)

@@ -18,6 +18,7 @@ from typing import Any, NoReturn
 from tincans.aio.board import Board, Queues, Subscription, Values
 from tincans.aio.waiting import Opening
 from tincans.contracts import Delivery, Policy
+from tincans.core.patience import patience
 from tincans.errors import LeaseLostError, TincansError, WaitTimeoutError
 from tincans.toolkit.deadline import deadline_of, left_of
 from tincans.verbs import FLAG_PREFIX, LEASE, MAX_DELIVERIES
@@ -53,7 +54,7 @@ class Messages:
     async def receive(self, *, timeout: float | None = None) -> Any:
         """The next one; WaitTimeoutError when none came within `timeout` seconds."""
         subscription = self._subscription or await self._opened()
-        element = await subscription.receive(timeout=timeout)
+        element = await subscription.receive(timeout=patience(timeout))
         if element is None:
             raise WaitTimeoutError(f"Nothing came within {timeout:g} s.")
         return element
@@ -185,7 +186,7 @@ class Queue:
             limit=self._max_items,
             policy=self._on_full,
             delay=delay,
-            timeout=self._timeout if timeout is None else timeout,
+            timeout=self._timeout if timeout is None else patience(timeout),
         )
 
     def take(self, *, timeout: float | None = None) -> Opening[Job]:
@@ -197,7 +198,9 @@ class Queue:
 
     async def _take(self, timeout: float | None) -> Job:
         queues = (await self._board()).queues
-        delivery = await queues.take(self.name, lease=self._lease, max_deliveries=self._max_deliveries, timeout=timeout)
+        delivery = await queues.take(
+            self.name, lease=self._lease, max_deliveries=self._max_deliveries, timeout=patience(timeout)
+        )
         if delivery is None:
             raise WaitTimeoutError(f"No job in {self.name!r} within {timeout or 0:g} s.")
         return Job(queues, delivery, self._timeout, renew=self._renew)
@@ -334,7 +337,7 @@ class Lock:
     def __init__(self, board: Boards, name: str, timeout: float | None = None) -> None:
         self._board = board
         self.name = name
-        self.timeout = timeout
+        self.timeout = patience(timeout)
         self.token: int | None = None
         self._owner = ""
 
@@ -342,7 +345,7 @@ class Lock:
         """True when we hold it; False when `timeout` seconds have passed first."""
         owner = f"task-{next(_holders)}"
         locks = (await self._board()).locks
-        token = await locks.acquire(self.name, owner, timeout=self.timeout if timeout is None else timeout)
+        token = await locks.acquire(self.name, owner, timeout=self.timeout if timeout is None else patience(timeout))
         if token is None:
             return False
         self.token, self._owner = token, owner

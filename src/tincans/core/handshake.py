@@ -112,7 +112,10 @@ class Accepting:
             return self._greet(message)
         if not isinstance(message, Proof):
             raise ProtocolError(f"{self.where} spoke before it had proved its key.")
-        good = _proof(self.me.keys[self.key_name], b"connecting", self.other.nonce, self._nonce)
+        secret = self.me.keys.get(self.key_name)
+        if secret is None:
+            raise ProtocolError(f"{self.where} went on after it had been told that its version is another one.")
+        good = _proof(secret, b"connecting", self.other.nonce, self._nonce)
         if not _same(good, message.proof):
             raise DeniedError(f"{self.where} has a wrong key.")
         self.done = True

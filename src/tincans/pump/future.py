@@ -14,6 +14,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from tincans.core.messages import Reply
+from tincans.core.patience import patience
 from tincans.errors import CallCancelledError
 from tincans.pump.calling import Reading, give_up, result_of
 from tincans.pump.waiter import PlainReply, Waiter
@@ -118,14 +119,14 @@ class CallFuture(concurrent.futures.Future):  # type: ignore[type-arg]  # generi
         return self.settled
 
     def result(self, timeout: float | None = None) -> Any:
-        if not self.settled and not self._link.wait(self, timeout):
+        if not self.settled and not self._link.wait(self, patience(timeout)):
             raise TimeoutError(f"{self.operation} has no answer yet")
         if self.error is not None:
             raise self.error
         return self._value
 
     def exception(self, timeout: float | None = None) -> BaseException | None:
-        if not self.settled and not self._link.wait(self, timeout):
+        if not self.settled and not self._link.wait(self, patience(timeout)):
             raise TimeoutError(f"{self.operation} has no answer yet")
         return self.error
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from time import monotonic
 
+from tincans.core.patience import patience
+
 
 def deadline_of(timeout: float | None) -> float | None:
     """When a wait that begins now ends.
@@ -16,7 +18,7 @@ def deadline_of(timeout: float | None) -> float | None:
     >>> deadline_of(None), left_of(None), left_of(deadline_of(0))
     (None, None, 0.0)
     """
-    return None if timeout is None else monotonic() + timeout
+    return None if timeout is None else monotonic() + patience(timeout)
 
 
 def left_of(deadline: float | None, *, least: float = 0.0) -> float | None:

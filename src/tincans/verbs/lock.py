@@ -11,6 +11,7 @@ import itertools
 import threading
 
 from tincans.contracts import Locks
+from tincans.core.patience import patience
 from tincans.errors import LeaseLostError, TincansError, WaitTimeoutError
 
 _holders = itertools.count(1)
@@ -26,14 +27,14 @@ class Lock:
     def __init__(self, locks: Locks, name: str, timeout: float | None = None) -> None:
         self._locks = locks
         self.name = name
-        self.timeout = timeout
+        self.timeout = patience(timeout)
         self.token: int | None = None
         self._owner = ""
 
     def acquire(self, *, timeout: float | None = None) -> bool:
         """True when we hold it; False when `timeout` seconds have passed first."""
         owner = f"{threading.get_ident()}-{next(_holders)}"
-        token = self._locks.acquire(self.name, owner, timeout=self.timeout if timeout is None else timeout)
+        token = self._locks.acquire(self.name, owner, timeout=self.timeout if timeout is None else patience(timeout))
         if token is None:
             return False
         self.token, self._owner = token, owner

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from tincans.contracts import Note, Subscription
+from tincans.core.patience import patience
 from tincans.errors import TincansError, WaitTimeoutError
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ class Messages:
 
     def receive(self, *, timeout: float | None = None) -> Any:
         """The next one; WaitTimeoutError when none came within `timeout` seconds."""
-        element = self._subscription.receive(timeout=timeout)
+        element = self._subscription.receive(timeout=patience(timeout))
         if element is None:
             raise WaitTimeoutError(f"Nothing came within {timeout:g} s.")
         return element

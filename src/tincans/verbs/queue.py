@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from tincans.contracts import Delivery, Policy, Queues
+from tincans.core.patience import patience
 from tincans.errors import TincansError, WaitTimeoutError
 from tincans.pump.reactor import Timer, reactor
 
@@ -131,12 +132,14 @@ class Queue:
             limit=self._max_items,
             policy=self._on_full,
             delay=delay,
-            timeout=self._timeout if timeout is None else timeout,
+            timeout=self._timeout if timeout is None else patience(timeout),
         )
 
     def take(self, *, timeout: float | None = None) -> Job:
         """The next job, waiting at most `timeout` seconds (None: as long as the other end lives); WaitTimeoutError."""
-        delivery = self._queues.take(self.name, lease=self._lease, max_deliveries=self._max_deliveries, timeout=timeout)
+        delivery = self._queues.take(
+            self.name, lease=self._lease, max_deliveries=self._max_deliveries, timeout=patience(timeout)
+        )
         if delivery is None:
             raise WaitTimeoutError(f"No job in {self.name!r} within {timeout or 0:g} s.")
         return Job(self._queues, delivery, self._timeout, renew=self._renew)

@@ -20,7 +20,7 @@ from tincans.protocols.http.events import event_text
 from tincans.protocols.http.flow import Flow, Iteration, News
 from tincans.protocols.http.problems import Problem, refuse_locks
 from tincans.protocols.http.running import Runner
-from tincans.protocols.http.visit import Gone, Visit
+from tincans.protocols.http.visit import MOST_SECONDS, Gone, Visit
 from tincans.wires._plain_json import plain
 from tincans.wires.json import WIRE
 
@@ -63,7 +63,7 @@ class LineDoor:
         if request.name[:1] == "$" and request.name != "$describe":
             written: Any = await self._asked(visit, request)
         else:
-            written = await self._runner.call(request, WIRE, visit.caller, _written, request.timeout)
+            written = await self._runner.call(request, WIRE, visit.caller, _written, _bounded(request.timeout))
         if isinstance(written, bytes):
             await visit.answer(200, written)
         else:
@@ -86,7 +86,7 @@ class LineDoor:
 
     async def _asked(self, visit: Visit, request: Request[Any]) -> bytes:
         name, args = self._question(request)
-        timeout = request.timeout
+        timeout = _bounded(request.timeout)
 
         def ask() -> bytes:
             return _line(Reply(1, self._service.ask(name, *args, timeout=timeout)))
@@ -108,7 +108,9 @@ class LineDoor:
             await asyncio.wait({taking, gone}, return_when=asyncio.FIRST_COMPLETED)
             if taking.done():
                 return taking.result()
-            taking.add_done_callback(lambda done: self._give_back(args[0], job))
+            taking.add_done_callback(
+                lambda done: None if done.cancelled() or done.exception() else self._give_back(args[0], job)
+            )
             raise Gone
         finally:
             gone.cancel()
@@ -133,6 +135,11 @@ class LineDoor:
             lambda: self._service.open("$subscribe", topics[0], timeout=visit.settings.call_timeout), "$subscribe", None
         )
         await visit.stream(Flow(News(elements, _plain_news, _failure), self._runner))
+
+
+def _bounded(timeout: float | None) -> float | None:
+    """What a stranger's line asks for; not a number is 0, for it is below nothing and above nothing."""
+    return None if timeout is None else min(max(0.0, timeout), MOST_SECONDS)
 
 
 def _line(message: Message) -> bytes:

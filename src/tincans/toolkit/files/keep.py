@@ -85,6 +85,7 @@ class Keep:
             meta = dict(database.execute("SELECT name, number FROM meta"))
             changes: list[KeptChange] = []
             for key, version, value in database.execute("SELECT key, version, value FROM state ORDER BY rowid"):
+                self._check((key, str), (version, int), (value, bytes | None))
                 if value is None:
                     changes.append(ValueDeleted(key, version))
                 else:
@@ -92,10 +93,12 @@ class Keep:
             now = time.time()
             jobs = database.execute("SELECT id, queue, value, deliveries, due FROM jobs ORDER BY id")
             for number, queue, value, deliveries, due in jobs:
+                self._check((queue, str), (value, bytes), (deliveries, int), (due, int | float))
                 kept = self._decoded(value, f"job {number} of the queue {queue!r}")
                 changes.append(JobPut(number, queue, kept, deliveries, max(0.0, due - now)))
         except sqlite3.Error as error:
             raise trouble(self.path, error) from error
+        self._check((meta.get("run"), int), (meta.get("floor"), int))
         return Kept(meta["run"], changes, meta["floor"])
 
     def commit(self, changes: Iterable[KeptChange]) -> None:
@@ -155,6 +158,15 @@ class Keep:
         if self._database is None:
             raise ClosedError(f"{self.path} is not kept by this program any more. Open it again to use it.")
         return self._database
+
+    def _check(self, *columns: tuple[Any, Any]) -> None:
+        """SQLite takes any value in any column; what is of another type came from another program."""
+        for value, kind in columns:
+            if not isinstance(value, kind):
+                raise KeepError(
+                    f"In {self.path} stands {value!r:.60}, which Tincans did not write there. Nothing was changed. Put"
+                    " a copy of the file back in its place."
+                )
 
     def _decoded(self, value: bytes, what: str) -> Any:
         try:

@@ -41,6 +41,8 @@ _RECORD = struct.Struct("<IIIQB3x")  # checksum, length of key and value, versio
 _PATIENCE = 1.0
 """Seconds in which what does not fit together is looked at again: a writer may be in the middle of it."""
 
+_MOST_CHANGES = 2**62
+
 Held = tuple[int, bytes]  # version, value
 
 
@@ -129,6 +131,8 @@ class MappedStore:
         if wire.rstrip(b"\0") != self._wire:
             name = wire.rstrip(b"\0").decode("ascii", "replace")
             raise KeepError(f"{self.path} holds values of the wire {name!r}. Say {name}+mmap:..., or another file.")
+        if tail > self.size // 2 or max(generation, epoch) > _MOST_CHANGES:
+            return None  # a forgery: the checksum is right, but no program of ours ends there
         return Header(generation, epoch, tail)
 
     def _refreshed(self, header: Header) -> dict[str, Held] | None:
@@ -260,7 +264,10 @@ def _applied(data: bytes, index: dict[str, Held]) -> dict[str, Held] | None:
         start, end = at + _RECORD.size, at + _RECORD.size + names + values
         if end > len(data) or checksum != crc32(data[at + 4 : end]):
             return None
-        key = data[start : start + names].decode()
+        try:
+            key = data[start : start + names].decode()
+        except UnicodeDecodeError:
+            return None
         if has_value:
             index[key] = version, data[start + names : end]
         else:

@@ -14,6 +14,19 @@ LARGEST = 990_000_000
 """Bytes: what SQLite takes in one value (SQLITE_MAX_LENGTH, a thousand millions), less a little."""
 
 
+def bytes_in(column: object) -> bytes:
+    """What stands in a column for bytes: other programs write texts there, and SQLite takes anything. ProtocolError.
+
+    >>> bytes_in("[5]"), bytes_in(b"[5]")
+    (b'[5]', b'[5]')
+    """
+    if isinstance(column, bytes):
+        return column
+    if isinstance(column, str):
+        return column.encode()
+    raise ProtocolError(f"In the file stands a {type(column).__name__} where bytes belong. Another program wrote it.")
+
+
 def letter_of(parts: Parts, framing: Framing, limit: int = LARGEST) -> bytes:
     """The letter. TooLargeError before anything is joined.
 
@@ -29,7 +42,7 @@ def letter_of(parts: Parts, framing: Framing, limit: int = LARGEST) -> bytes:
 def parts_in(letter: bytes, framing: Framing, limit: int = LARGEST) -> list[Buffer]:
     """The message's parts. ProtocolError for what is no letter, or too large."""
     reader = framing.decoder(limit)
-    reader.feed(letter)
+    reader.feed(bytes_in(letter))
     parts = reader.next()
     if parts is None:
         raise ProtocolError("A letter in the file is not whole.")

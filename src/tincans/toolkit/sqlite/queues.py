@@ -26,6 +26,7 @@ from tincans.toolkit.files.byte_lock import ByteLock
 from tincans.toolkit.files.shared_bell import slot_of
 from tincans.toolkit.fork_guard import abandon_in_child
 from tincans.toolkit.sqlite.layout import FREE, OWNERS, READY
+from tincans.toolkit.sqlite.letter import bytes_in
 from tincans.toolkit.sqlite.store import Store
 
 _PUT = "INSERT INTO jobs (queue, value, due) VALUES (?, ?, ?)"
@@ -35,7 +36,7 @@ _FIRST = (
 )
 _TAKE = (
     "UPDATE jobs SET deliveries = deliveries + 1, due = ?3, lease = ?4"
-    f" WHERE id = {_FIRST} RETURNING id, value, deliveries"
+    f" WHERE id = {_FIRST} RETURNING id, value, CAST(deliveries AS INTEGER)"
 )
 _DONE = "DELETE FROM jobs WHERE id = ? AND lease = ?"
 _BACK = f"UPDATE jobs SET due = ?, lease = {FREE} WHERE id = ? AND lease = ?"
@@ -47,7 +48,7 @@ _OLDEST = (
 )
 _HOLDERS = f"SELECT DISTINCT lease >> 32 FROM jobs WHERE queue = ? AND lease <> {FREE}"
 _GIVE_BACK_ALL = f"UPDATE jobs SET due = {READY}, lease = {FREE} WHERE queue = ? AND lease >> 32 = ?"
-_NEXT_DUE = "SELECT min(due) FROM jobs WHERE queue = ? AND due > ?"
+_NEXT_DUE = "SELECT CAST(min(due) AS REAL) FROM jobs WHERE queue = ? AND due > ?"
 _BURY = (
     f"UPDATE jobs SET queue = ?, value = ?, deliveries = 0, due = {READY}, lease = {FREE} WHERE id = ? AND lease = ?"
 )
@@ -134,7 +135,7 @@ class StoredQueues:
                 return None
             (id, value, deliveries) = rows[0]
             if not is_spent(queue, deliveries - 1, most):
-                return Delivery(queue, self._wire.unpack(value), deliveries, lease, (id, receipt, most))
+                return Delivery(queue, self._wire.unpack(bytes_in(value)), deliveries, lease, (id, receipt, most))
             self._bury(queue, id, receipt, value, deliveries - 1, "its lease ended")
 
     def _receipt(self) -> int:
@@ -199,7 +200,7 @@ class StoredQueues:
 
     def _bury(self, queue: str, id: int, receipt: int, value: bytes, deliveries: int, last: str) -> bool:
         try:
-            inner = self._wire.unpack(value)
+            inner = self._wire.unpack(bytes_in(value))
         except ProtocolError:  # another program's, in a format that this one does not read
             inner = repr(value)
         letter = dead_letter(queue, inner, deliveries, last)

@@ -21,6 +21,7 @@ from tincans.core.hub.topics import matcher, one_topic
 from tincans.errors import ClosedError, FullError
 from tincans.toolkit.deadline import deadline_of, left_of
 from tincans.toolkit.sqlite.layout import NEWS
+from tincans.toolkit.sqlite.letter import bytes_in
 from tincans.toolkit.sqlite.store import Store
 
 MOST_NOTES = 10_000
@@ -117,7 +118,7 @@ class StoredSubscription:
         self.dropped += missed or 0
         if self._gap:
             missed, self._gap = None, False
-        return Note(topic, self._wire.unpack(value), missed)
+        return Note(topic, self._wire.unpack(bytes_in(value)), missed)
 
     def _fetch(self) -> None:
         """What is new, as far as the limit and memory go."""

@@ -14,6 +14,7 @@ from tincans.core.hub import arguments
 from tincans.errors import ClosedError
 from tincans.toolkit.deadline import deadline_of, left_of
 from tincans.toolkit.files.shared_bell import slot_of
+from tincans.toolkit.sqlite.letter import bytes_in
 from tincans.toolkit.sqlite.store import Store
 
 _SET = "INSERT OR REPLACE INTO state (key, value) VALUES (?, ?)"
@@ -33,7 +34,7 @@ class StoredValues:
     def get(self, key: str, *, timeout: float | None) -> Change | None:
         """See contracts.Values."""
         rows = self._store.quick.change(_GET, arguments.name("key", key))
-        return Change(key, self._wire.unpack(rows[0][0]), rows[0][1]) if rows else None
+        return Change(key, self._wire.unpack(bytes_in(rows[0][0])), rows[0][1]) if rows else None
 
     def set(self, key: str, value: Any, *, timeout: float | None) -> None:
         """See contracts.Values."""
@@ -92,7 +93,7 @@ class StoredWatch:
             if version == self._shown:
                 return None
             self._shown = version
-            return Change(self._key, self._wire.unpack(value), version)
+            return Change(self._key, self._wire.unpack(bytes_in(value)), version)
         if not self._shown:
             return None
         self._shown = 0
