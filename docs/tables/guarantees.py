@@ -15,7 +15,8 @@ CUT = "is dropped whole: nobody sees half of it"
 STRING = (
     "who waits for it fails at once, outcome unknown if a call was under way; its job on lease goes to another,"
     " its lock to the next",
-    f"a message that was being sent {CUT}; a function that was called runs to its end",
+    f"a message that was being sent {CUT}; its streams are closed, its async calls cancelled, other functions run to"
+    " their end",
     "the sender waits, at most its timeout; news: the oldest goes, and is counted; a full queue: `on_full`",
 )
 OWN = {

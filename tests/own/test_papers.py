@@ -99,3 +99,15 @@ def test_decisions_are_numbered_one_by_one() -> None:
 def test_every_error_is_in_the_public_list() -> None:
     defined = {n for n, e in vars(errors).items() if isinstance(e, type) and issubclass(e, errors.TincansError)}
     assert defined - set(tincans.__all__) == set()
+
+
+def test_every_file_that_is_named_in_words_is_there() -> None:
+    rooms = "|".join(p.name for p in (ROOT / "src" / "tincans").iterdir() if p.is_dir() and p.name[0] != "_")
+    named = re.compile(rf"(?<![\w/.])((?:(?:src/tincans/)?(?:{rooms})|tests|docs)/[\w/]+\.(?:py|md|c))\b")
+    house = ROOT / "src" / "tincans"
+    missing = []
+    for path in [*PAPERS, *house.rglob("*.py")]:
+        for name in named.findall(path.read_text()):
+            if "NAME" not in name and not any((place / name).is_file() for place in (ROOT, house, path.parent)):
+                missing.append(f"{path.relative_to(ROOT)}: {name}")
+    assert missing == []

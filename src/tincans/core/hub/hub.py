@@ -3,7 +3,7 @@
 Rules of this file
 - After every call that returns outcomes, a keeping owner takes the changes, writes them down, and only then delivers
   the outcomes. When they cannot be written it calls `undo` with the error and delivers what that returns: nothing of
-  the request has happened then, and its caller is told why. `toolkit.keep.Keep.settle` is these steps.
+  the request has happened then, and its caller is told why. `toolkit.files.keep.Keep.settle` is these steps.
 - Tickets are the owner's: one per call, never used twice while something is held under it.
 """
 
