@@ -8,7 +8,7 @@ Rules of this file
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, cast, overload
 
 from tincans.contracts import Note, Policy
 from tincans.core.patience import patience
@@ -79,14 +79,15 @@ class Peer(Generic[C]):
         return self._way.url
 
     def with_options(
-        self, *, timeout: float | None = CALL_TIMEOUT, idempotent: bool = False, wait: bool = True
+        self, *, timeout: float | Literal["same"] | None = "same", idempotent: bool = False, wait: bool = True
     ) -> Peer[C]:
         """The same peer with another `timeout` (seconds, None: no bound), or whose calls may be repeated safely.
 
         `peer.with_options(timeout=1).call.add(2, 5)`. With `wait=False` a call is left for the other program,
         which need not run now, and gives a `Ticket` to ask for the answer with; where the method keeps calls.
         """
-        other: Peer[C] = Peer(self._way, self._words, patience(timeout))
+        bound = self._timeout if timeout == "same" else patience(timeout)
+        other: Peer[C] = Peer(self._way, self._words, bound)
         if not wait:
             other.call = cast(C, Caller(self._leave, other._timeout))
         elif idempotent:

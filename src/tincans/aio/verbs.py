@@ -299,12 +299,15 @@ class Flag:
         self._timeout = timeout
 
     async def set(self) -> None:
+        """Make it true, and wake everybody who waits for that."""
         await (await self._board()).values.set(self._key, True, timeout=self._timeout)
 
     async def clear(self) -> None:
+        """Make it false."""
         await (await self._board()).values.set(self._key, False, timeout=self._timeout)
 
     async def is_set(self) -> bool:
+        """Whether it is true; a flag that nobody set is not."""
         change = await (await self._board()).values.get(self._key, timeout=self._timeout)
         return change is not None and bool(change.value)
 
