@@ -6,11 +6,13 @@ import os
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from hub_desk import Desk
+from keep_kills import open_keep
 
 from tincans.core.hub import Limits
 from tincans.toolkit.files.keep import Keep
@@ -31,6 +33,21 @@ class KeptDesk(Desk):
 
 
 Restart = Callable[[], KeptDesk]
+
+
+@contextmanager
+def restarting(keep: Keep) -> Iterator[Restart]:
+    """Close the file and open it again, as a server's next start does."""
+    keeps = [keep]
+
+    def again() -> KeptDesk:
+        keeps[-1].close()
+        keeps.append(open_keep(keep.path))
+        return KeptDesk(keeps[-1])
+
+    yield again
+    for each in keeps:
+        each.close()
 
 
 def database(keep: Keep) -> sqlite3.Connection:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from keep_kills import open_keep, run_rounds
-from keep_stage import KeptDesk, Restart, database, run_script
+from keep_stage import KeptDesk, Restart, database, restarting, run_script
 
 from tincans.core.hub import Hub, JobDelayed, JobPut, Limits, ValueDeleted
 from tincans.errors import (
@@ -37,17 +37,8 @@ def keep(path: Path) -> Iterator[Keep]:
 
 @pytest.fixture
 def restart(keep: Keep) -> Iterator[Restart]:
-    """Close the file and open it again, as a server's next start does."""
-    keeps = [keep]
-
-    def again() -> KeptDesk:
-        keeps[-1].close()
-        keeps.append(open_keep(keep.path))
-        return KeptDesk(keeps[-1])
-
-    yield again
-    for each in keeps:
-        each.close()
+    with restarting(keep) as again:
+        yield again
 
 
 # -- what survives ------------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from keep_kills import open_keep
-from keep_stage import KeptDesk, Restart, database, run_script
+from keep_stage import KeptDesk, Restart, database, restarting, run_script
 from planted import PLANTS
 
 from tincans.core.hub import JobPut, ValueSet
@@ -38,6 +38,12 @@ def keep(path: Path) -> Iterator[Keep]:
     keep = open_keep(path)
     yield keep
     keep.close()
+
+
+@pytest.fixture
+def restart(keep: Keep) -> Iterator[Restart]:
+    with restarting(keep) as again:
+        yield again
 
 
 # -- whose file it is ---------------------------------------------------------------------------------------------
@@ -144,7 +150,7 @@ keep = open_keep(Path(sys.argv[1]))
 database = keep._database
 database.execute("PRAGMA cache_size = 5")  # so that a large transaction is in the log before it ends
 database.execute("BEGIN IMMEDIATE")
-rows = [(number, '"' + "x" * 1000 + '"') for number in range(1, 2001)]
+rows = [(number, b'"' + b"x" * 1000 + b'"') for number in range(1, 2001)]
 database.executemany("INSERT INTO jobs VALUES (?, 'q', ?, 0, 0)", rows[:1000])
 child = os.fork()
 if child == 0:
