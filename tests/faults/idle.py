@@ -17,10 +17,12 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from tincans.conformance.patience import eventually
+
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from two_programs.programs import Stage, until
+from two_programs.programs import Stage
 
 import tincans
 from tincans.finder import method_of
@@ -51,7 +53,7 @@ def cost_of(stage: Stage, clients: int) -> Cost:
         before = bob.call.memory()
         for _ in range(clients):
             crowd.callback(dialer.dial(5.0).close)
-        until(lambda: bob.call.links() == clients + 1)
+        eventually(lambda: bob.call.links() == clients + 1)
         memory = (bob.call.memory() - before) / clients
         threads = bob.call.threads()
         return Cost(memory, threads, _processor_seconds(alice.pid))
@@ -65,9 +67,9 @@ def _processor_seconds(pid: int) -> float:
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     over = time.monotonic() + 0.2  # what the last call left to do is not idleness
-    until(lambda: time.monotonic() > over)
+    eventually(lambda: time.monotonic() > over)
     before, over = used(), time.monotonic() + 1.0
-    until(lambda: time.monotonic() > over)
+    eventually(lambda: time.monotonic() > over)
     return used() - before
 
 

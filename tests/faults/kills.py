@@ -22,11 +22,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from tincans.conformance.patience import eventually
+
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from two_programs.programs import HERE as PROGRAMS
-from two_programs.programs import STDIO, Program, Stage, state_of, until
+from two_programs.programs import STDIO, Program, Stage, state_of
 
 import tincans
 from tincans.errors import TincansError, WaitTimeoutError
@@ -124,7 +126,7 @@ class Fight:
         if self.chance.random() < 0.7:
             self.wait_for_progress()
         over = time.monotonic() + self.chance.random() * LONGEST_LIFE
-        until(lambda: time.monotonic() > over)
+        eventually(lambda: time.monotonic() > over)
         if self.chance.random() < 0.5:
             self.kill_alice()
         else:
@@ -138,7 +140,7 @@ class Fight:
             self.listen()
             return self.ledger.steps > before
 
-        until(goes_on, timeout=15.0)
+        eventually(goes_on, timeout=15.0)
 
     def kill_alice(self) -> None:
         self.listen()
@@ -158,7 +160,7 @@ class Fight:
         self.bob.kill()
         self.bob.ended()
         self.listen()
-        until(lambda: all(state_of(child) in ("Z", "") for child in children))
+        eventually(lambda: all(state_of(child) in ("Z", "") for child in children))
         self.bob.close()
         self.stage.programs.remove(self.bob)
         self.bob = None

@@ -25,11 +25,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tincans.conformance.patience import eventually
+
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from certificates import certificates
-from two_programs.programs import Program, Stage, until
+from two_programs.programs import Program, Stage
 
 import tincans
 from tincans.core.address import parse
@@ -130,7 +132,7 @@ def besiege(stage: Stage, silent: int, trickling: int) -> Siege:
         if not announced:
             here = min(many, KEEPERS) if "authkey" in address.options else many
             with contextlib.suppress(AssertionError):  # on a busy machine the first are cut before the last are in
-                until(lambda: bob.call.descriptors() >= alone + here, timeout=3)
+                eventually(lambda: bob.call.descriptors() >= alone + here, timeout=3)
         there = max(1, bob.call.descriptors() - alone)
         grown = bob.call.memory() - memory
         meanwhile, threads = median(bob), bob.call.threads()
@@ -141,7 +143,7 @@ def besiege(stage: Stage, silent: int, trickling: int) -> Siege:
         else:
             cuts = [one.said("cut", timeout=GREETING_TIMEOUT + 20) for one in crowd]
             assert sum(cut["count"] for cut in cuts) == many
-        until(lambda: bob.call.descriptors() <= alone + 2)
+        eventually(lambda: bob.call.descriptors() <= alone + 2)
         before = max(before, median(bob))
     # Who trickles may be cut sooner: as soon as it is clear that this is no message.
     first, last = cuts[0]["first"], max(cut["last"] for cut in cuts)
@@ -155,15 +157,15 @@ def pelt(stage: Stage, count: int) -> tuple[float, float, float]:
     with tincans.connect(url) as bob:
         before, alone = median(bob), bob.call.descriptors()
         strangers(stage, "garbage", count).said("done", timeout=300)  # what is needed once is taken by now
-        until(lambda: bob.call.descriptors() <= alone + 2, timeout=60)  # thousands may still wait at the door
+        eventually(lambda: bob.call.descriptors() <= alone + 2, timeout=60)  # thousands may still wait at the door
         memory = bob.call.memory()
         thrower = strangers(stage, "garbage", count)
         meanwhile = median(bob)
         thrower.said("done", timeout=300)
-        until(lambda: bob.call.descriptors() <= alone + 2, timeout=60)
+        eventually(lambda: bob.call.descriptors() <= alone + 2, timeout=60)
         with tincans.connect(url) as another:
             assert another.call.add(2, 5) == 7
-        until(lambda: bob.call.descriptors() <= alone + 2, timeout=60)
+        eventually(lambda: bob.call.descriptors() <= alone + 2, timeout=60)
         return before, meanwhile, (bob.call.memory() - memory) / 2**20
 
 

@@ -14,8 +14,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
@@ -23,6 +22,7 @@ import pytest
 
 import tincans
 from tincans.cli import boards
+from tincans.conformance.patience import eventually
 
 SHOP = '''
 import collections.abc, sys, time
@@ -104,14 +104,6 @@ def first_line(stream: IO[str] | None) -> str:
         waiting.register(stream, selectors.EVENT_READ)
         assert waiting.select(PATIENCE), "the program said nothing in time"
     return stream.readline()
-
-
-def until(true: Callable[[], bool]) -> None:
-    """Wait for a condition, with a deadline."""
-    deadline = time.monotonic() + PATIENCE
-    while not true():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.02)
 
 
 @pytest.fixture(scope="module")
@@ -260,7 +252,7 @@ def test_published_values_reach_a_subscriber_with_their_topics(shell: Shell) -> 
         shell.run("pub", "unix:shop", "weather.rain", '{"mm": 3}')
         return program.poll() is not None
 
-    until(heard)
+    eventually(heard)
     lines = program.communicate(timeout=PATIENCE)[0].splitlines()
     assert lines == ['weather.rain\t{"mm": 3}'] * 2
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from faults.mapped import soak
+from planted import PLANTS
 
 import tincans
 from tincans.errors import DeniedError, FullError, KeepError, UnsupportedError, WaitTimeoutError
@@ -26,23 +27,7 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return f"{request.param}{tmp_path}/board"
 
 
-def plant_link(path: Path, victim: Path) -> None:
-    path.symlink_to(victim)
-
-
-def plant_hard_link(path: Path, victim: Path) -> None:
-    path.hardlink_to(victim)
-
-
-def plant_fifo(path: Path, victim: Path) -> None:
-    os.mkfifo(path)
-
-
-def plant_directory(path: Path, victim: Path) -> None:
-    path.mkdir()
-
-
-@pytest.mark.parametrize("plant", [plant_link, plant_hard_link, plant_fifo, plant_directory])
+@pytest.mark.parametrize("plant", PLANTS)
 def test_what_is_planted_at_the_path_is_refused_and_its_victim_unchanged(url: str, plant: Any, tmp_path: Path) -> None:
     victim = tmp_path / "victim"
     victim.write_text("precious")

@@ -21,6 +21,7 @@ import pytest
 
 import tincans
 from tincans import raw
+from tincans.conformance.patience import eventually
 from tincans.errors import (
     AddressError,
     DeniedError,
@@ -100,13 +101,6 @@ def is_there(name: str) -> bool:
     return True
 
 
-def until(condition: Any) -> None:
-    deadline = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.002)
-
-
 def markers() -> list[str]:
     return sorted(path.name for path in runtime_directory().glob("*.mq*"))
 
@@ -154,9 +148,9 @@ def test_a_server_forgets_a_client_that_was_killed_and_serves_on() -> None:
         server.expose(lambda value: value, name="echo")
         for _ in range(5):
             with program(CLIENT, "alice") as (client, _):
-                until(lambda: len(server._host.links) == 1)
+                eventually(lambda: len(server._host.links) == 1)
                 killed = kill(client)
-                until(lambda: not server._host.links)
+                eventually(lambda: not server._host.links)
                 assert time.monotonic() - killed < 2
         with tincans.connect("mq:alice") as peer:
             assert peer.call.echo(5) == 5
@@ -343,7 +337,7 @@ def test_a_queue_that_others_may_open_is_not_used() -> None:
 def test_an_idle_connection_uses_no_processor() -> None:
     with tincans.serve("mq:alice") as server, program(CLIENT, "alice") as (client, _):
         server.expose(len)
-        until(lambda: server._host.links or True)
+        eventually(lambda: server._host.links or True)
         stat = Path(f"/proc/{client.pid}/stat")
         before = sum(map(int, stat.read_text().rpartition(")")[2].split()[11:13]))
         time.sleep(1.0)

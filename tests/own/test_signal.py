@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from faults.toggles import check
+from planted import PLANTS
 
 import tincans
 from tincans.conformance.patience import eventually
@@ -283,23 +284,7 @@ def test_a_shell_sets_a_flag_by_writing_it_and_ringing(peer: Any, place: Path) -
 # -- planted files -----------------------------------------------------------------------------------------------------
 
 
-def plant_link(path: Path, victim: Path) -> None:
-    path.symlink_to(victim)
-
-
-def plant_hard_link(path: Path, victim: Path) -> None:
-    path.hardlink_to(victim)
-
-
-def plant_fifo(path: Path, victim: Path) -> None:
-    os.mkfifo(path)
-
-
-def plant_directory(path: Path, victim: Path) -> None:
-    path.mkdir()
-
-
-@pytest.mark.parametrize("plant", [plant_link, plant_hard_link, plant_fifo, plant_directory])
+@pytest.mark.parametrize("plant", PLANTS)
 @pytest.mark.parametrize("name", ["flags/a", str(os.getpid())])
 def test_what_is_planted_at_any_name_is_refused_and_its_victim_unchanged(
     name: str, plant: Any, place: Path, tmp_path: Path

@@ -18,11 +18,11 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import tincans
+from tincans.conformance.patience import eventually
 from tincans.conformance.plugin import fresh
 
 HERE = Path(__file__).parent
@@ -43,14 +43,6 @@ def method_id(template: str) -> str:
     return template.split("{")[0].split("//")[0].rstrip(":") or "local"
 
 
-def until(condition: Callable[[], object], *, timeout: float = PATIENCE) -> None:
-    """Wait until `condition()` holds."""
-    deadline = time.monotonic() + timeout
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {timeout:g} s"
-        time.sleep(0.002)
-
-
 def state_of(pid: int) -> str:
     """As the kernel says: R or S for running, T for stopped, Z for dead and not yet asked for, "" for gone."""
     states = set()
@@ -63,7 +55,7 @@ def state_of(pid: int) -> str:
 def stop(pid: int) -> None:
     """SIGSTOP; every thread of the program stands still when this returns."""
     os.kill(pid, signal.SIGSTOP)
-    until(lambda: state_of(pid) == "T")
+    eventually(lambda: state_of(pid) == "T")
 
 
 class Order:

@@ -16,10 +16,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from two_programs.programs import FACES, HERE, Program, Stage, method_id, until
+from two_programs.programs import FACES, HERE, Program, Stage, method_id
 
 import tincans
 import tincans.aio
+from tincans.conformance.patience import eventually
 from tincans.toolkit.live_memory import segment_of
 from tincans.toolkit.memory_pool import POOL
 
@@ -99,7 +100,7 @@ def test_a_plain_array_is_copied_once(bob: Any) -> None:
     for letter in (1, 2, 3):
         seen = bob("look", np.full(MEBI, letter))
         assert seen["segment"] != 0 and seen["sum"] == letter * MEBI
-        until(lambda: POOL.in_use() == 0)  # she drops it when she has answered
+        eventually(lambda: POOL.in_use() == 0)  # she drops it when she has answered
         assert len(POOL._segments) == 1
 
 
@@ -261,7 +262,7 @@ def test_the_memory_that_a_killed_receiver_held_comes_back(bob: Any, alice: Prog
     del mine
     assert POOL.in_use() >= 6 * 8 * MEBI
     alice.kill()
-    until(lambda: POOL.in_use() == 0)
+    eventually(lambda: POOL.in_use() == 0)
 
 
 def holders(number: int) -> set[int]:

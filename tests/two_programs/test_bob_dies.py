@@ -9,7 +9,9 @@ from __future__ import annotations
 import time
 
 import pytest
-from two_programs.programs import FACES, METHODS, Program, Stage, method_id, until
+from two_programs.programs import FACES, METHODS, Program, Stage, method_id
+
+from tincans.conformance.patience import eventually
 
 served = pytest.mark.parametrize("method", METHODS, ids=method_id)
 both_faces = pytest.mark.parametrize("face", FACES)
@@ -30,7 +32,7 @@ def test_the_lock_of_a_killed_holder_goes_to_the_next_at_once(stage: Stage) -> N
     holder, waiter = two_bobs(stage)
     assert holder.ask("lock", "held")
     order = waiter.do("lock", "held")
-    until(lambda: waiter.ask("call", "open") == [1, 0])
+    eventually(lambda: waiter.ask("call", "open") == [1, 0])
     killed = holder.kill()
     report = order.wait()
     assert report["result"] is True
@@ -52,9 +54,9 @@ def test_the_job_of_a_killed_taker_is_given_back_and_its_deliveries_counted(stag
 def test_a_killed_subscriber_and_its_waits_vanish(stage: Stage) -> None:
     listener, other = two_bobs(stage)
     orders = [listener.do("subscribe", "news"), listener.do("watch", "key"), listener.do("take", "jobs")]
-    until(lambda: listener.ask("call", "open") == [1, 2])
+    eventually(lambda: listener.ask("call", "open") == [1, 2])
     listener.kill()
-    until(lambda: other.ask("call", "links") == 1)
+    eventually(lambda: other.ask("call", "links") == 1)
     other.ask("publish", "news", 1)
     other.ask("put", "jobs", "for somebody who lives")
     assert other.ask("take", "jobs") == ["for somebody who lives", 1]

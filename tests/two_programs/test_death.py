@@ -24,9 +24,9 @@ from two_programs.programs import (
     method_id,
     state_of,
     stop,
-    until,
 )
 
+from tincans.conformance.patience import eventually
 from tincans.pump.channel import PROBE_AFTER
 
 everywhere = pytest.mark.parametrize("method", ALL_METHODS, ids=method_id)
@@ -49,7 +49,7 @@ def wait_for_everything(bob: Program) -> list[Order]:
         bob.do("lock", "held"),
     ]
     bob.said("streaming")
-    until(lambda: bob.ask("call", "open") == [4, 4])
+    eventually(lambda: bob.ask("call", "open") == [4, 4])
     return orders
 
 
@@ -89,7 +89,7 @@ def test_killing_the_server_wakes_every_waiter_within_100_ms(method: str, face: 
 def test_a_call_that_was_in_flight_when_the_server_died_has_an_unknown_outcome(stage: Stage) -> None:
     _alice, bob, pid = stage.pair()
     order = bob.do("call", "sleep", 600)
-    until(lambda: bob.ask("call", "open") == [1, 0])
+    eventually(lambda: bob.ask("call", "open") == [1, 0])
     os.kill(pid, signal.SIGKILL)
     assert order.wait()["outcome"] == "unknown"
 
@@ -103,7 +103,7 @@ def test_a_restarted_server_is_used_again_without_a_new_connect(stage: Stage) ->
         alice.ended()
         stage.alice()
     else:
-        until(lambda: state_of(pid) in ("Z", ""))
+        eventually(lambda: state_of(pid) in ("Z", ""))
     assert bob.ask("call", "add", 2, 5) == 7
     assert bob.ask("call", "pid") != pid
 
@@ -116,7 +116,7 @@ def test_a_call_made_while_the_server_is_down_waits_for_it(stage: Stage) -> None
     alice.kill()
     alice.ended()
     noticed = time.monotonic() + 2 * PROBE_AFTER  # what was used just now is used without another look
-    until(lambda: time.monotonic() > noticed)
+    eventually(lambda: time.monotonic() > noticed)
     order = bob.do("call", "add", 2, 5)
     stage.alice()
     assert order.result() == 7
@@ -128,13 +128,13 @@ def test_a_subscription_iterated_again_is_subscribed_again_and_marks_the_gap(sta
     alice, bob, _pid = stage.pair()
     assert alice is not None
     order = bob.do("subscribe", "news")
-    until(lambda: bob.ask("call", "open") == [0, 1])
+    eventually(lambda: bob.ask("call", "open") == [0, 1])
     alice.kill()
     assert order.wait()["error"] == "DisconnectedError"
     alice.ended()
     stage.alice()
     again = bob.do("next_note")
-    until(lambda: bob.ask("publish", "news", 1) is None and again.is_done)
+    eventually(lambda: bob.ask("publish", "news", 1) is None and again.is_done)
     assert again.result() == ["news", 1, None]
 
 
@@ -144,11 +144,11 @@ def test_on_goes_on_when_the_server_is_back(stage: Stage) -> None:
     alice, bob, _pid = stage.pair()
     assert alice is not None
     bob.ask("follow", "news")
-    until(lambda: bob.ask("publish", "news", 1) is None and 1 in bob.ask("followed"))
+    eventually(lambda: bob.ask("publish", "news", 1) is None and 1 in bob.ask("followed"))
     alice.kill()
     alice.ended()
     stage.alice()
-    until(lambda: bob.ask("publish", "news", 2) is None and 2 in bob.ask("followed"))
+    eventually(lambda: bob.ask("publish", "news", 2) is None and 2 in bob.ask("followed"))
 
 
 @everywhere

@@ -13,8 +13,9 @@ import time
 from pathlib import Path
 
 import pytest
-from two_programs.programs import ALL_METHODS, FACES, HERE, METHODS, STDIO, Program, Stage, method_id, state_of, until
+from two_programs.programs import ALL_METHODS, FACES, HERE, METHODS, STDIO, Program, Stage, method_id, state_of
 
+from tincans.conformance.patience import eventually
 from tincans.toolkit.files.runtime_directory import runtime_directory
 
 everywhere = pytest.mark.parametrize("method", ALL_METHODS, ids=method_id)
@@ -34,7 +35,7 @@ def files() -> set[Path]:
 def test_a_program_that_connects_first_waits_until_the_other_comes(stage: Stage) -> None:
     bob = stage.bob()
     order = bob.do("connect", stage.url, 10.0)
-    until(lambda: bob.ask("threads") > 1)
+    eventually(lambda: bob.ask("threads") > 1)
     stage.alice()
     order.result()
     assert bob.ask("call", "add", 2, 5) == 7
@@ -77,7 +78,7 @@ def test_sigterm_lets_a_running_call_finish_and_ends_with_code_0_and_no_files(st
     alice = stage.alice(stderr=subprocess.PIPE)
     bob.ask("connect", stage.url)
     order = bob.do("call", "note_and_sleep", "x", 0.5)
-    until(lambda: bob.ask("call", "noted") == ["x"])
+    eventually(lambda: bob.ask("call", "noted") == ["x"])
     alice.signal(signal.SIGTERM)
     assert order.result() is None
     assert alice.ended() == 0
@@ -94,7 +95,7 @@ def test_ctrl_c_ends_a_server_without_a_traceback(stage: Stage) -> None:
     alice = stage.alice(stderr=subprocess.PIPE)
     bob.ask("connect", stage.url)
     waiting = bob.do("take", "jobs")
-    until(lambda: bob.ask("call", "open") == [1, 0])
+    eventually(lambda: bob.ask("call", "open") == [1, 0])
     alice.signal(signal.SIGINT)
     assert alice.ended() == 0
     assert alice.process.stderr is not None
@@ -171,6 +172,6 @@ def test_a_child_ends_when_its_parent_is_killed(stage: Stage, running: str) -> N
     _none, bob, pid = stage.pair()
     if running == "a call":
         bob.do("start", "nap", 600)
-        until(lambda: bob.ask("call", "open") == [1, 0])
+        eventually(lambda: bob.ask("call", "open") == [1, 0])
     bob.kill()
-    until(lambda: state_of(pid) in ("Z", ""))
+    eventually(lambda: state_of(pid) in ("Z", ""))

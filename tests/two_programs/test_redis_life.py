@@ -15,7 +15,9 @@ from typing import Any
 import pytest
 from servers.needed import needed
 from servers.redis import RedisServer, redis_server
-from two_programs.programs import FACES, Program, Stage, until
+from two_programs.programs import FACES, Program, Stage
+
+from tincans.conformance.patience import eventually
 
 NOTICED = 1.5
 """Seconds until a death is noticed: what toolkit/redis/presence.py promises (LOOK), and time for a busy machine."""
@@ -47,7 +49,7 @@ def keys(server: RedisServer, url: str) -> set[str]:
 
 def wait_for_start(bob: Program) -> Any:
     order = bob.do("call", "sleep", 600)
-    until(lambda: bob.ask("call", "open") == [1, 0])
+    eventually(lambda: bob.ask("call", "open") == [1, 0])
     return order
 
 
@@ -70,7 +72,7 @@ def test_a_killed_client_is_noticed_and_its_connection_ended(stage: Stage) -> No
     assert bob.ask("call", "links") == 2
     other.kill()
     killed = time.monotonic()
-    until(lambda: bob.ask("call", "links") == 1)
+    eventually(lambda: bob.ask("call", "links") == 1)
     assert time.monotonic() - killed < 2 * NOTICED
 
 
@@ -101,9 +103,9 @@ def test_a_peer_with_several_connections_is_served_by_several_programs(stage: St
     bob.ask("connect", f"{stage.url}?connections=2")
     assert len({bob.ask("call", "pid") for _ in range(4)}) == 1
     slow = bob.do("start", "sleep", 3)
-    until(lambda: slow.is_done or bob.ask("call", "links") == 1)
+    eventually(lambda: slow.is_done or bob.ask("call", "links") == 1)
     served = set()
-    until(lambda: served.add(bob.ask("call", "pid")) or len(served) == 2 or slow.is_done)
+    eventually(lambda: served.add(bob.ask("call", "pid")) or len(served) == 2 or slow.is_done)
     assert served <= alices
     orders = [bob.do("start", "pid") for _ in range(40)]
     assert {order.result() for order in orders} == alices
@@ -169,7 +171,7 @@ def test_nothing_of_ended_connections_stays_in_redis(server: RedisServer, stage:
     bob.ask("close")
     alice.signal(signal.SIGTERM)
     alice.ended()
-    until(lambda: not keys(server, stage.url))
+    eventually(lambda: not keys(server, stage.url))
 
 
 @pytest.mark.parametrize("face", ["sync"])
@@ -182,7 +184,7 @@ def test_what_a_kill_leaves_in_redis_has_an_end(server: RedisServer, stage: Stag
     for _ in range(100):
         bob.do("call_within", 1, "add", 2, 5)
     with redis.Redis(port=server.port) as client:
-        until(lambda: client.keys("tincans@0:*"))
+        eventually(lambda: client.keys("tincans@0:*"))
         alice.kill()
         bob.kill()
         left = client.keys("tincans@0:*")
@@ -210,14 +212,14 @@ def test_a_subscription_comes_back_after_the_restart_of_redis_and_marks_the_gap(
 ) -> None:
     _alice, bob, _pid = stage.pair()
     order = bob.do("subscribe", "news")
-    until(lambda: bob.ask("publish", "news", 1) is None and order.is_done)
+    eventually(lambda: bob.ask("publish", "news", 1) is None and order.is_done)
     server.kill()
     while (report := bob.do("next_note").wait())["error"] is None:
         pass  # what had come before is handed out first
     assert report["error"] == "DisconnectedError"
     server.start()
     again = bob.do("next_note")
-    until(lambda: bob.do("publish", "news", 2).wait() and again.is_done)
+    eventually(lambda: bob.do("publish", "news", 2).wait() and again.is_done)
     assert again.result() == ["news", 2, None]
 
 

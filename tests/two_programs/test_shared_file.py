@@ -10,10 +10,11 @@ import time
 from pathlib import Path
 
 import pytest
-from two_programs.programs import FACES, PROMPTLY, Program, Stage, until
+from two_programs.programs import FACES, PROMPTLY, Program, Stage
 from two_programs.test_death import quickest
 
 import tincans
+from tincans.conformance.patience import eventually
 from tincans.errors import NameInUseError
 
 METHOD = "sqlite:{dir}/alice.db"
@@ -45,7 +46,7 @@ def test_a_call_left_by_a_program_that_ended_is_answered_for_another_one(stage: 
     kill(bob)
     alice = stage.alice()
     with tincans.connect(stage.url) as watcher:
-        until(watcher.ticket(ticket).is_answered)
+        eventually(watcher.ticket(ticket).is_answered)
     kill(alice)
     other = bob_of(stage)
     assert [other.ask("collect", ticket, 0) for _ in range(2)] == [7, 7]
@@ -75,7 +76,7 @@ def test_a_notification_of_a_program_that_ended_is_found_at_the_next_start(stage
     kill(bob)
     stage.alice()
     other = bob_of(stage)
-    until(lambda: other.ask("call", "noted") == ["remember"])
+    eventually(lambda: other.ask("call", "noted") == ["remember"])
 
 
 def test_a_call_that_timed_out_while_alice_was_away_is_not_run_when_she_comes(stage: Stage) -> None:
@@ -91,10 +92,10 @@ def test_a_call_whose_caller_was_killed_is_not_run_after_its_deadline(stage: Sta
     bob = bob_of(stage)
     bob.do("call_within", 0.3, "note", "too late")
     place = stage.url.partition(":")[2]
-    until(lambda: letters(place) == 1)
+    eventually(lambda: letters(place) == 1)
     kill(bob)
     over = time.monotonic() + 0.4
-    until(lambda: time.monotonic() > over)
+    eventually(lambda: time.monotonic() > over)
     stage.alice()
     assert bob_of(stage).ask("call", "noted") == []
 
@@ -117,7 +118,7 @@ def test_killing_alice_ends_every_call_that_she_took_within_100_ms(method: str, 
             assert alice is not None
             orders = [bob.do("call", "sleep", 600), bob.do("start", "sleep", 600), bob.do("stream")]
             bob.said("streaming")
-            until(lambda: bob.ask("call", "open") == [2, 1])
+            eventually(lambda: bob.ask("call", "open") == [2, 1])
             killed = alice.kill()
             reports = [order.wait() for order in orders]
             assert [report["error"] for report in reports] == ["DisconnectedError"] * 3
@@ -142,7 +143,7 @@ def test_what_needs_no_alice_goes_on_without_her(stage: Stage) -> None:
     other = bob_of(stage)
     with tincans.connect(stage.url) as third:
         third.flag("flag").set()
-        until(lambda: other.ask("publish", "news", 1) is None and waits[3].is_done)
+        eventually(lambda: other.ask("publish", "news", 1) is None and waits[3].is_done)
     other.ask("put", "jobs", "x")
     other.ask("set", "key", "value")
     assert [order.result() for order in waits] == [["x", 1], "value", True, ["news", 1, 0]]
@@ -170,7 +171,7 @@ def test_a_left_call_that_a_killed_alice_had_taken_is_not_run_again(stage: Stage
     alice, bob, _ = stage.pair()
     assert alice is not None
     ticket = bob.ask("leave", "note_and_sleep", "once", 600)
-    until(lambda: bob.ask("call", "noted") == ["once"])
+    eventually(lambda: bob.ask("call", "noted") == ["once"])
     kill(alice)
     stage.alice()
     report = bob.do("collect", ticket, 5).wait()
@@ -240,7 +241,7 @@ def test_a_killed_bob_is_forgotten(stage: Stage) -> None:
     bob.ask("call", "add", 1, 1)
     assert other.ask("call", "links") == 2
     kill(bob)
-    until(lambda: other.ask("call", "links") == 1)
+    eventually(lambda: other.ask("call", "links") == 1)
 
 
 def test_a_second_alice_is_refused_while_the_first_lives(stage: Stage) -> None:
@@ -257,7 +258,7 @@ def test_an_idle_pair_uses_no_processor(stage: Stage) -> None:
     bob.do("take", "jobs")
     bob.do("subscribe", "news")
     bob.do("call", "sleep", 600)
-    until(lambda: bob.ask("call", "open") == [1, 0])
+    eventually(lambda: bob.ask("call", "open") == [1, 0])
 
     def used() -> int:
         """Hundredths of a second."""
@@ -265,7 +266,7 @@ def test_an_idle_pair_uses_no_processor(stage: Stage) -> None:
         return sum(int(field[11]) + int(field[12]) for field in fields)
 
     before, over = used(), time.monotonic() + 2.0
-    until(lambda: time.monotonic() > over)
+    eventually(lambda: time.monotonic() > over)
     assert used() - before <= 4
 
 

@@ -12,7 +12,9 @@ import signal
 import time
 
 import pytest
-from two_programs.programs import FACES, METHODS, STDIO, Program, Stage, method_id, stop, until
+from two_programs.programs import FACES, METHODS, STDIO, Program, Stage, method_id, stop
+
+from tincans.conformance.patience import eventually
 
 both_faces = pytest.mark.parametrize("face", FACES)
 # A wire for foreign programs cannot ask whether they are there.
@@ -33,7 +35,7 @@ def test_a_wait_without_end_notices_a_silent_server(stage: Stage, wait: str) -> 
     bob.ask("beat", INTERVAL)
     bob.ask("lock", "held")
     order = bob.do(wait, "held")
-    until(lambda: bob.ask("call", "open") in ([1, 0], [0, 1]))
+    eventually(lambda: bob.ask("call", "open") in ([1, 0], [0, 1]))
     stop(pid)
     stopped = time.monotonic()
     report = order.wait()
@@ -51,9 +53,9 @@ def test_a_server_that_answers_is_never_called_silent(stage: Stage) -> None:
     _alice, bob, _pid = stage.pair()
     bob.ask("beat", PATIENT_INTERVAL)
     order = bob.do("subscribe", "news")
-    until(lambda: bob.ask("call", "open") == [0, 1])
+    eventually(lambda: bob.ask("call", "open") == [0, 1])
     quiet_until = time.monotonic() + 4 * PATIENT_INTERVAL
-    until(lambda: time.monotonic() > quiet_until or order.is_done)
+    eventually(lambda: time.monotonic() > quiet_until or order.is_done)
     assert not order.is_done
     bob.ask("publish", "news", 1)
     assert order.result() == ["news", 1, 0]
@@ -65,10 +67,10 @@ def test_a_client_that_was_stopped_itself_blames_nobody(stage: Stage) -> None:
     _alice, bob, _pid = stage.pair()
     bob.ask("beat", PATIENT_INTERVAL)
     order = bob.do("subscribe", "news")
-    until(lambda: bob.ask("call", "open") == [0, 1])
+    eventually(lambda: bob.ask("call", "open") == [0, 1])
     stop(bob.pid)
     over = time.monotonic() + 2 * PATIENT_INTERVAL
-    until(lambda: time.monotonic() > over)
+    eventually(lambda: time.monotonic() > over)
     os.kill(bob.pid, signal.SIGCONT)
     bob.ask("publish", "news", 1)
     assert order.result() == ["news", 1, 0]

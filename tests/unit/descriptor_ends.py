@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,15 +19,6 @@ from tincans.core.framing import Frames
 from tincans.toolkit.descriptor_stream import DescriptorStream
 
 DEADLINE = 10.0
-
-
-def eventually(condition: Callable[[], Any], deadline: float = DEADLINE) -> Any:
-    """The condition's first true value. AssertionError when there is none in time."""
-    end = time.monotonic() + deadline
-    while not (value := condition()):
-        assert time.monotonic() < end, f"not so within {deadline:g} s"
-        time.sleep(0.001)
-    return value
 
 
 @contextmanager

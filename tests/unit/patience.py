@@ -10,7 +10,6 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from pathlib import Path
-from time import monotonic
 from typing import Any
 
 PATIENCE = 10.0
@@ -29,14 +28,6 @@ def in_thread(step: Callable[[], Any]) -> Future[Any]:
 
     threading.Thread(target=run, daemon=True).start()
     return outcome
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    """Return as soon as the condition holds."""
-    deadline = monotonic() + PATIENCE
-    while not condition():
-        assert monotonic() < deadline, "waited in vain"
-        os.sched_yield()
 
 
 def open_descriptors() -> set[str]:

@@ -10,8 +10,9 @@ from time import monotonic
 from typing import Any
 
 import pytest
-from patience import PATIENCE, in_thread, wait_until
+from patience import PATIENCE, in_thread
 
+from tincans.conformance.patience import eventually
 from tincans.core.framing import FRAMES, LINES
 from tincans.errors import (
     ProtocolError,
@@ -127,7 +128,7 @@ def test_a_receive_at_once_takes_only_what_is_there(pair: Pair) -> None:
 def test_a_receive_without_a_timeout_waits_for_the_message(pair: Pair) -> None:
     pair[1].receive(timeout=0.01)
     received = in_thread(lambda: pair[1].receive(timeout=None))
-    wait_until(lambda: pair[1]._receiving)
+    eventually(lambda: pair[1]._receiving)
     pair[0].send([b"late"], timeout=1)
     assert received.result(PATIENCE) == [b"late"]
 

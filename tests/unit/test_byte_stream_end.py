@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from patience import PATIENCE, forked_child, in_thread, wait_until
+from patience import PATIENCE, forked_child, in_thread
 
+from tincans.conformance.patience import eventually
 from tincans.core.framing import FRAMES
 from tincans.errors import ClosedError, DisconnectedError, ProtocolError
 from tincans.toolkit.byte_stream import ByteStream
@@ -60,7 +61,7 @@ def test_messages_are_handed_out_even_when_the_other_end_left_ours_unread(pair: 
 
 def test_the_death_of_the_other_end_wakes_a_waiting_receive(pair: Pair) -> None:
     waiting = in_thread(lambda: pair[1].receive(timeout=None))
-    wait_until(lambda: pair[1]._receiving)
+    eventually(lambda: pair[1]._receiving)
     pair[0].close()
     with pytest.raises(DisconnectedError):
         waiting.result(PATIENCE)
@@ -68,7 +69,7 @@ def test_the_death_of_the_other_end_wakes_a_waiting_receive(pair: Pair) -> None:
 
 def test_the_death_of_the_other_end_wakes_a_clogged_send(pair: Pair) -> None:
     waiting = in_thread(lambda: pair[0].send([b"", b"x" * 5_000_000], timeout=None))
-    wait_until(lambda: pair[1].receive(timeout=0) is None and pair[0]._sending)
+    eventually(lambda: pair[1].receive(timeout=0) is None and pair[0]._sending)
     pair[1].close()
     with pytest.raises(DisconnectedError):
         waiting.result(PATIENCE)
@@ -103,7 +104,7 @@ def test_after_garbage_the_sender_of_it_is_cut(raw: tuple[ByteStream, socket.soc
 
 def test_closing_wakes_a_waiting_receive(pair: Pair) -> None:
     waiting = in_thread(lambda: pair[0].receive(timeout=None))
-    wait_until(lambda: pair[0]._receiving)
+    eventually(lambda: pair[0]._receiving)
     pair[0].close()
     with pytest.raises(ClosedError):
         waiting.result(PATIENCE)
@@ -111,7 +112,7 @@ def test_closing_wakes_a_waiting_receive(pair: Pair) -> None:
 
 def test_closing_wakes_a_clogged_send(pair: Pair) -> None:
     waiting = in_thread(lambda: pair[0].send([b"", b"x" * 5_000_000], timeout=None))
-    wait_until(lambda: pair[0]._sending)
+    eventually(lambda: pair[0]._sending)
     pair[0].close()
     with pytest.raises(ClosedError):
         waiting.result(PATIENCE)
@@ -145,7 +146,7 @@ def test_the_descriptor_is_closed_by_the_last_who_is_inside_and_not_before() -> 
     stream = Deaf()
     connection = ByteStream(stream, FRAMES)
     waiting = in_thread(lambda: connection.receive(timeout=1))
-    wait_until(lambda: connection._receiving)
+    eventually(lambda: connection._receiving)
     connection.close()
     assert not stream.closed
     stream.notice.set()

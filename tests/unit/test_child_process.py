@@ -8,8 +8,9 @@ import sys
 import threading
 
 import pytest
-from descriptor_ends import descriptors, eventually
+from descriptor_ends import descriptors
 
+from tincans.conformance.patience import eventually
 from tincans.errors import AddressError, UnreachableError
 from tincans.toolkit import child_process
 from tincans.toolkit.child_process import end_child, how_it_ended, split_command, start_child

@@ -13,8 +13,9 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from descriptor_ends import DEADLINE, Outcome, descriptors, ends, eventually
+from descriptor_ends import DEADLINE, Outcome, descriptors, ends
 
+from tincans.conformance.patience import eventually
 from tincans.contracts import Buffer, Connection
 from tincans.core.framing import Frames, Lines
 from tincans.errors import (

@@ -10,8 +10,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from descriptor_ends import DEADLINE, Outcome, descriptors, eventually
+from descriptor_ends import DEADLINE, Outcome, descriptors
 
+from tincans.conformance.patience import eventually
 from tincans.contracts import Connection
 from tincans.core.address import parse
 from tincans.core.framing import Frames, Lines

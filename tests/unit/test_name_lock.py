@@ -10,8 +10,9 @@ from pathlib import Path
 from time import monotonic
 
 import pytest
-from patience import PATIENCE, forked_child, in_thread, open_descriptors, wait_until
+from patience import PATIENCE, forked_child, in_thread, open_descriptors
 
+from tincans.conformance.patience import eventually
 from tincans.errors import DeniedError, NameInUseError
 from tincans.toolkit.files.name_lock import acquire, holder
 from tincans.toolkit.files.private_file import open_private
@@ -158,7 +159,7 @@ def test_only_one_of_many_takes_a_name_at_a_time(tmp_path: Path) -> None:
 
     for outcome in [in_thread(take_often) for _ in range(4)]:
         outcome.result(PATIENCE * 4)
-    wait_until(lambda: not inside)
+    eventually(lambda: not inside)
     assert worst and max(worst) == 1
 
 
@@ -189,6 +190,6 @@ def test_a_looker_who_is_held_up_does_not_pass_for_an_owner(tmp_path: Path) -> N
     fcntl.flock(looker, fcntl.LOCK_EX)
     started = monotonic()
     acquiring = in_thread(lambda: acquire(path))
-    wait_until(lambda: monotonic() > started + 0.2)
+    eventually(lambda: monotonic() > started + 0.2)
     os.close(looker)
     acquiring.result(PATIENCE).release()

@@ -21,6 +21,7 @@ from pathlib import Path
 import pytest
 from test_ring import NO_ROOM, SMALL, Pair, fill, in_background, pair, ring
 
+from tincans.conformance.patience import eventually
 from tincans.errors import ClosedError, DisconnectedError, ProtocolError, TincansError, WaitTimeoutError
 
 __all__ = ["pair"]
@@ -58,13 +59,6 @@ def other_program() -> Iterator[tuple[ring.Ring, subprocess.Popen[bytes]]]:
 def ask(end: ring.Ring, parts: list[bytes]) -> list[bytes] | None:
     assert end.send(parts, 10.0)
     return end.receive(10.0)
-
-
-def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.001)
 
 
 def sleeps(thread_id: int) -> bool:
@@ -109,7 +103,7 @@ def test_an_idle_wait_uses_no_processor_time(pair: Pair) -> None:
 def test_a_sleeping_receiver_is_woken_by_a_message(pair: Pair) -> None:
     client, server = pair(spin=0.0)
     thread, results = in_background(lambda: client.receive(10.0))
-    until(lambda: sleeps(thread.native_id or 0))
+    eventually(lambda: sleeps(thread.native_id or 0))
     server.send([b"wake up"], 1.0)
     thread.join(10)
     assert results == [[b"wake up"]]
@@ -119,7 +113,7 @@ def test_a_sleeping_sender_is_woken_by_space(pair: Pair) -> None:
     client, server = pair(spin=0.0)
     count = fill(client)
     thread, results = in_background(lambda: client.send([NO_ROOM], 10.0))
-    until(lambda: sleeps(thread.native_id or 0))
+    eventually(lambda: sleeps(thread.native_id or 0))
     for _ in range(count):
         server.receive(1.0)
     assert server.receive(10.0) == [NO_ROOM]
@@ -161,7 +155,7 @@ def test_prepare_wait_tells_whether_there_is_something(pair: Pair) -> None:
 def test_closing_wakes_our_waiting_receiver(pair: Pair) -> None:
     client, _ = pair()
     thread, results = in_background(lambda: client.receive(None))
-    until(lambda: sleeps(thread.native_id or 0))
+    eventually(lambda: sleeps(thread.native_id or 0))
     client.close()
     thread.join(10)
     assert isinstance(results[0], ClosedError)
@@ -170,7 +164,7 @@ def test_closing_wakes_our_waiting_receiver(pair: Pair) -> None:
 def test_closing_wakes_their_waiting_receiver(pair: Pair) -> None:
     client, server = pair()
     thread, results = in_background(lambda: client.receive(None))
-    until(lambda: sleeps(thread.native_id or 0))
+    eventually(lambda: sleeps(thread.native_id or 0))
     server.close()
     thread.join(10)
     assert isinstance(results[0], DisconnectedError)
@@ -181,7 +175,7 @@ def test_closing_either_end_wakes_a_waiting_sender(pair: Pair, closer: int) -> N
     ends = pair()
     fill(ends[0])
     thread, results = in_background(lambda: ends[0].send([NO_ROOM], None))
-    until(lambda: sleeps(thread.native_id or 0))
+    eventually(lambda: sleeps(thread.native_id or 0))
     ends[closer].close()
     thread.join(10)
     assert isinstance(results[0], (ClosedError, DisconnectedError)[closer])
@@ -242,7 +236,7 @@ def test_the_death_of_the_other_program_wakes_a_waiter() -> None:
     with other_program() as (end, program):
         ask(end, [b"are you there?"])
         thread, results = in_background(lambda: end.receive(None))
-        until(lambda: sleeps(thread.native_id or 0))
+        eventually(lambda: sleeps(thread.native_id or 0))
         program.kill()
         thread.join(10)
         assert isinstance(results[0], DisconnectedError)
@@ -324,7 +318,7 @@ def test_a_signal_handler_runs_during_a_wait_and_may_end_it(pair: Pair) -> None:
 def test_a_second_thread_in_the_same_direction_is_refused(pair: Pair) -> None:
     client, _ = pair()
     thread, _ = in_background(lambda: client.receive(None))
-    until(lambda: sleeps(thread.native_id or 0))
+    eventually(lambda: sleeps(thread.native_id or 0))
     with pytest.raises(TincansError, match="Two threads"):
         client.receive(0)
     client.close()

@@ -6,8 +6,9 @@ import os
 import select
 
 import pytest
-from descriptor_ends import Outcome, descriptors, eventually
+from descriptor_ends import Outcome, descriptors
 
+from tincans.conformance.patience import eventually
 from tincans.core.framing import Frames
 from tincans.errors import ClosedError
 from tincans.toolkit.descriptor_stream import DescriptorStream

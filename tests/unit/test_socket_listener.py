@@ -13,8 +13,9 @@ from time import monotonic, process_time
 from typing import Any
 
 import pytest
-from patience import PATIENCE, forked_child, in_thread, open_descriptors, wait_until
+from patience import PATIENCE, forked_child, in_thread, open_descriptors
 
+from tincans.conformance.patience import eventually
 from tincans.contracts import Connection
 from tincans.core.framing import FRAMES
 from tincans.errors import ClosedError
@@ -46,7 +47,7 @@ def test_accepting_in_vain_ends_at_its_deadline(listener: SocketListener) -> Non
 
 def test_a_waiting_accept_gets_the_next_connection(listener: SocketListener) -> None:
     accepting = in_thread(lambda: listener.accept(timeout=None))
-    wait_until(lambda: listener._accepting == 1)
+    eventually(lambda: listener._accepting == 1)
     caller = call(listener)
     accepting.result(PATIENCE).close()
     caller.close()
@@ -158,7 +159,7 @@ def test_out_of_descriptors_the_caller_is_told_and_the_listener_lives_on(listene
 
 def test_closing_wakes_a_waiting_accept(listener: SocketListener) -> None:
     accepting = in_thread(lambda: listener.accept(timeout=None))
-    wait_until(lambda: listener._accepting == 1)
+    eventually(lambda: listener._accepting == 1)
     listener.close()
     with pytest.raises(ClosedError):
         accepting.result(PATIENCE)

@@ -14,8 +14,9 @@ from pathlib import Path
 
 import psutil
 import pytest
-from descriptor_ends import DEADLINE, Outcome, descriptors, eventually
+from descriptor_ends import DEADLINE, Outcome, descriptors
 
+from tincans.conformance.patience import eventually
 from tincans.core.address import parse
 from tincans.core.framing import Frames, Lines
 from tincans.errors import AddressError, DisconnectedError, ProtocolError, UnreachableError

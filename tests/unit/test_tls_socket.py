@@ -8,8 +8,9 @@ from time import monotonic
 
 import pytest
 from certificates import certificates
-from patience import PATIENCE, in_thread, wait_until
+from patience import PATIENCE, in_thread
 
+from tincans.conformance.patience import eventually
 from tincans.contracts import Connection, Listener
 from tincans.core.address import parse
 from tincans.core.framing import FRAMES
@@ -53,7 +54,7 @@ def pair(listener: Listener) -> Iterator[Pair]:
     there = listener.accept(timeout=PATIENCE)
     assert there is not None
     assert there.receive(timeout=0.01) is None  # which answers the handshake
-    wait_until(lambda: connecting.done() or there.receive(timeout=0.01) is not None)
+    eventually(lambda: connecting.done() or there.receive(timeout=0.01) is not None)
     here = connecting.result(PATIENCE)
     yield here, there
     here.close()
@@ -252,7 +253,7 @@ def test_files_that_do_not_fit_are_said(url: str) -> None:
 
 def test_closing_wakes_a_waiting_receive(pair: Pair) -> None:
     waiting = in_thread(lambda: pair[0].receive(timeout=None))
-    wait_until(lambda: pair[0]._receiving)  # type: ignore[attr-defined]
+    eventually(lambda: pair[0]._receiving)  # type: ignore[attr-defined]
     pair[0].close()
     with pytest.raises(ClosedError):
         waiting.result(PATIENCE)
@@ -260,7 +261,7 @@ def test_closing_wakes_a_waiting_receive(pair: Pair) -> None:
 
 def test_the_death_of_the_other_end_wakes_a_waiting_receive(pair: Pair) -> None:
     waiting = in_thread(lambda: pair[0].receive(timeout=None))
-    wait_until(lambda: pair[0]._receiving)  # type: ignore[attr-defined]
+    eventually(lambda: pair[0]._receiving)  # type: ignore[attr-defined]
     pair[1].close()
     with pytest.raises(DisconnectedError):
         waiting.result(PATIENCE)

@@ -11,8 +11,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from patience import PATIENCE, in_thread, open_descriptors, wait_until
+from patience import PATIENCE, in_thread, open_descriptors
 
+from tincans.conformance.patience import eventually
 from tincans.contracts import Connection, Listener, Transport
 from tincans.core.address import parse
 from tincans.core.framing import FRAMES
@@ -125,7 +126,7 @@ def test_a_killed_server_is_noticed_and_does_not_block_the_next_one(place: Path)
     program = serve("unix:alice")
     connection = connect("unix:alice")
     waiting = in_thread(lambda: connection.receive(timeout=None))
-    wait_until(lambda: connection._receiving)  # type: ignore[attr-defined]
+    eventually(lambda: connection._receiving)  # type: ignore[attr-defined]
     end(program)
     with pytest.raises(DisconnectedError):
         waiting.result(PATIENCE)

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import TypeVar
+
+T = TypeVar("T")
 
 
-def eventually(condition: Callable[[], object], *, timeout: float = 10.0) -> None:
-    """Until `condition()` is true; AssertionError after `timeout` seconds."""
+def eventually(condition: Callable[[], T], *, timeout: float = 10.0) -> T:
+    """The first true value of `condition()`; AssertionError when there is none within `timeout` seconds."""
     deadline = time.monotonic() + timeout
-    while not condition():
+    while not (found := condition()):
         assert time.monotonic() < deadline, f"not within {timeout:g} s"
-        time.sleep(0.005)
+        time.sleep(0.002)
+    return found
