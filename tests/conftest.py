@@ -61,6 +61,7 @@ def in_ci_a_failure(report: Report) -> Report:
     return report
 
 
+@pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """After the last test and the last fixture."""
     place = session.config.stash[_PLACE]

@@ -31,11 +31,11 @@ from tincans.toolkit.sqlite.store import Store
 
 _PUT = "INSERT INTO jobs (queue, value, due) VALUES (?, ?, ?)"
 _FIRST = (
-    f"(SELECT min(id) FROM (SELECT id FROM (SELECT id FROM jobs WHERE queue = ?1 AND due = {READY} ORDER BY id LIMIT 1)"
-    f" UNION ALL SELECT min(id) FROM jobs WHERE queue = ?1 AND due > {READY} AND due <= ?2))"
+    f"(SELECT min(id) FROM (SELECT id FROM (SELECT id FROM jobs WHERE queue = ? AND due = {READY} ORDER BY id LIMIT 1)"
+    f" UNION ALL SELECT min(id) FROM jobs WHERE queue = ? AND due > {READY} AND due <= ?))"
 )
 _TAKE = (
-    "UPDATE jobs SET deliveries = deliveries + 1, due = ?3, lease = ?4"
+    "UPDATE jobs SET deliveries = deliveries + 1, due = ?, lease = ?"
     f" WHERE id = {_FIRST} RETURNING id, value, CAST(deliveries AS INTEGER)"
 )
 _DONE = "DELETE FROM jobs WHERE id = ? AND lease = ?"
@@ -130,7 +130,7 @@ class StoredQueues:
     def _draw(self, queue: str, lease: float, most: int) -> Delivery | None:
         while True:
             now, receipt = time.time(), self._receipt()
-            rows = self._store.quick.change(_TAKE, queue, now, now + lease, receipt)
+            rows = self._store.quick.change(_TAKE, now + lease, receipt, queue, queue, now)
             if not rows:
                 return None
             (id, value, deliveries) = rows[0]
