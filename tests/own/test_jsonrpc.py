@@ -427,3 +427,20 @@ def test_whatever_is_heard_the_conversation_holds() -> None:
     seed = random.SystemRandom().randrange(1 << 32)
     print("seed", seed)
     assert fuzz(3_000, seed) > 0
+
+
+@pytest.mark.parametrize("size", [60_000, 65_500, 70_000])
+def test_an_answer_over_the_limit_is_an_error_and_not_silence(size: int) -> None:
+    with tincans.serve("jsonrpc+tcp://127.0.0.1:0?max_message=65536") as server:
+
+        @server.expose
+        def make(size: int) -> str:
+            return "x" * size
+
+        with tincans.connect(f"{server.url}?max_message=65536", call_timeout=5) as peer:
+            if size < 65_000:
+                assert peer.call.make(size) == "x" * size
+            else:
+                with pytest.raises(tincans.TincansError, match="max_message"):
+                    peer.call.make(size)
+            assert peer.call.make(3) == "xxx"

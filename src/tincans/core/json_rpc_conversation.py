@@ -21,6 +21,7 @@ from tincans.contracts import Buffer, Deframer, Framing
 from tincans.core.content_length import ContentLength
 from tincans.core.framing import LINES
 from tincans.core.json_rpc import INVALID_REQUEST, MOST_IN_A_BATCH, Bad, Call, error_text, heard, request_text, together
+from tincans.errors import TooLargeError
 
 CANCELLED: Final = -32800
 """RequestCancelled, as language servers say."""
@@ -234,6 +235,11 @@ class Conversation:
         body: Any = look.result if look.error is UNSET else look.error
         member = (b'"result":%b' if look.error is UNSET else b'"error":%b') % bytes(body)
         answer = b'{"jsonrpc":"2.0",%b,"id":%b}' % (member, bytes(call.id))
+        if call.batch is None and len(framed := self._framed(answer)) > self.max_message:
+            raise TooLargeError(  # before the call is forgotten: it is answered with this instead
+                f"A message of {len(framed)} bytes is larger than the limit of {self.max_message} (max_message)."
+                " Nothing was sent. Raise the option on both sides or send it in pieces."
+            )
         if bytes(body) == STREAM:
             call.stream = True
         else:

@@ -61,6 +61,8 @@ def open_database(path: Path, layout: Layout, *, patience: float, examine: bool)
             raise DeniedError(f"{path} was exchanged while it was opened. Keep it where only this user can write.")
     except BaseException as error:
         database.close()
+        if isinstance(error, UnicodeError):  # in the words with which SQLite describes the damage
+            raise trouble(path, sqlite3.DatabaseError(f"what it says of itself is no text: {error}")) from error
         if isinstance(error, (sqlite3.Error, OSError)) and not isinstance(error, TincansError):
             raise trouble(path, error) from error
         raise

@@ -62,7 +62,7 @@ class QueueConnection:
         self._ahead: list[Buffer] | None = None
         self._over = False
         self._garbage = ""
-        self._closed = self._sending = self._receiving = self._disposed = False
+        self._closed = self._closing = self._sending = self._receiving = self._disposed = False
         self._bell = Doorbell()
         self._events = select.epoll()
         for fd in (inbox.fd, self._bell.fileno(), watched):
@@ -218,23 +218,24 @@ class QueueConnection:
     def close(self) -> None:
         """See contracts.Connection."""
         if not self._closed:
-            self._closed = True
+            self._closing = self._closed = True  # whoever leaves meanwhile lets us ring before he gives anything back
             self._bell.ring()
             self._inbox.disown()
             with contextlib.suppress(Exception):  # the kernel may refuse whatever it likes now
                 self._outbox.send(BYE)
                 self._inbox.receive()
+            self._closing = False
         self._leave()
 
     def abandon(self) -> None:
         """See contracts.Connection. The locks stay the parent's."""
         self._closed = True
-        self._sending = self._receiving = False
+        self._sending = self._receiving = self._closing = False
         self._leave()
 
     def _leave(self) -> None:
         """Give the descriptors back when nobody is inside any more."""
-        if self._closed and not (self._sending or self._receiving or self._disposed):
+        if self._closed and not (self._sending or self._receiving or self._closing or self._disposed):
             self._disposed = True
             self._events.close()
             self._bell.close()
