@@ -220,12 +220,12 @@ def tell() -> None:
     reactor = reactors.reactor()
     lines = [f"-- pid {os.getpid()}: {len(reactor._jobs)} jobs, leading {reactor._leading}, idle {reactor._idle}"]
     for link in (thing for thing in gc.get_objects() if isinstance(thing, Link)):
-        waiting = [(waiter.operation, waiter.done) for waiter in list(link._parked)]
+        waiting = [(waiter.operation, waiter.done) for waiter in list(link.parked)]
         lines.append(
             f"link {'accepting' if link._accepting else 'connecting'} fd {link._fd} dead {link.dead}"
             f" background {link.background} attended {link in reactor._attended} read {link.reading.locked()}"
             f" parked {waiting} calls {list(link.session.calls)} running {list(link.session.running)}"
-            f" inlets {list(link.session.inlets)} corked {len(link._corked)} outbox {len(link._outbox)}"
+            f" inlets {list(link.session.inlets)} corked {len(link.corked)} outbox {len(link.posted)}"
             f" more_here {link.more_here} ahead {getattr(link.connection, '_ahead', None)!r:.60}"
         )
     print(*lines, sep="\n", file=sys.stderr, flush=True)

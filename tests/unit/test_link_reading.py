@@ -59,7 +59,7 @@ def test_a_look_before_a_wait_in_the_kernel_is_never_taken_while_another_thread_
     assert looking.wait(5)  # the reactor is about to arm it
     waiter = Waiter("add")
     waiting = in_thread(lambda: link.wait(waiter, SOON))
-    eventually(lambda: link._parked or connection.intruders)
+    eventually(lambda: link.parked or connection.intruders)
     connection.on_look = lambda: None
     go_on.set()
     link.session.calls[1] = waiter
@@ -165,7 +165,7 @@ def test_a_wait_that_is_interrupted_takes_nobodys_turn(bob: Stage) -> None:
     assert link.reading.acquire(False)
     with pytest.raises(KeyboardInterrupt):
         link.wait(Interrupted("ctrl-c"), 5.0)
-    assert not link._parked
+    assert not link.parked
 
 
 def test_a_message_that_cannot_be_handled_ends_the_link_and_gives_the_role_back(alice: Stage) -> None:

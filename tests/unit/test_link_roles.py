@@ -42,7 +42,7 @@ def test_a_waiter_that_gives_up_does_not_take_the_others_turn_with_it() -> None:
             link.send(Request(number, "seven", ()), timeout=1.0)
             second = threading.Thread(target=link.wait, args=(patient, 10.0))
             second.start()
-            eventually(lambda: len(link._parked) == 2)
+            eventually(lambda: len(link.parked) == 2)
             link.pass_on()  # nudges the unlucky one, which leaves
             unlucky.nudged.set()
             second.join(3)

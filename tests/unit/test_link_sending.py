@@ -42,7 +42,7 @@ class Crossing(deque[Any]):
 
 def test_requests_of_two_threads_that_cross_in_a_burst_leave_by_themselves(bob: Stage) -> None:
     link, connection, _ = bob
-    link._corked = Crossing()
+    link.corked = Crossing()
     link.send_in_burst(Request(1, "add", ()), timeout=SOON)
     eventually(lambda: len(connection.sent) == 2, timeout=SOON)
 
@@ -81,7 +81,7 @@ def test_an_answer_that_is_too_large_is_never_kept_back(bob: Stage) -> None:
     connection.max_message = 10
     link.more_here = True
     link.reply(Request(1, "a name that is longer than that", ()), timeout=SOON)
-    assert not link._corked
+    assert not link.corked
 
 
 class Late(Waiter):

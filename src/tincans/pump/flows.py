@@ -237,7 +237,7 @@ class News:
         data = quick.publication(self.id, topic, value)
         if data is None:
             return self._sent_beside(link, quick, topic, value)
-        if link._outbox or link._corked or quick.string.owes_word:
+        if link.posted or link.corked or quick.string.owes_word:
             return False
         try:
             return quick.send(data)
@@ -249,7 +249,7 @@ class News:
         """The same for a large array, or a value with large buffers: their memory goes beside the ring."""
         from tincans.core.carried import Carried  # `import tincans` is short without it
 
-        if link._outbox or link._corked or quick.string.owes_word:
+        if link.posted or link.corked or quick.string.owes_word:
             return False
         parts: list[Any] | None
         if type(value) is not Carried:

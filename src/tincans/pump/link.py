@@ -195,10 +195,10 @@ class Link(Receiving):
             inlet.fail(self.gone(None))
         for task in (*running, *outlets):
             task.cancel()
-        self._outbox.clear()
-        while self._parked:
+        self.posted.clear()
+        while self.parked:
             try:
-                self._parked.popleft().nudge()
+                self.parked.popleft().nudge()
             except IndexError:
                 break
         self.owner.lost(self, error)

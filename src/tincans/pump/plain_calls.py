@@ -82,15 +82,15 @@ def starter_of(channel: Channel, name: str, timeout: float | None) -> Callable[.
         future = make(link, id, name, now + seconds, seconds, channel.reading)
         calls = link.session.calls
         calls[id] = future
-        if data is None or link._outbox or quick.string.owes_word:
+        if data is None or link.posted or quick.string.owes_word:
             sent = False
         elif link.sends_whole or not burst or len(calls) <= BURST:
-            sent = not link._corked and _sent(link, quick, data, id)
+            sent = not link.corked and _sent(link, quick, data, id)
         else:  # several leave in one go
             sent = link.dead is None and len(data) < link.short
             if sent:
-                link._corked.append([data])
-                if len(link._corked) >= CORK_MESSAGES:
+                link.corked.append([data])
+                if len(link.corked) >= CORK_MESSAGES:
                     link.uncork()
                 elif link not in link.reactor.attended:
                     link.reactor.attend(link)
@@ -116,7 +116,7 @@ def _sent(link: Link, quick: Quick, data: bytes, id: int) -> bool:
 def ask(link: Link, quick: Quick, name: str, args: tuple[Any, ...], timeout: float, reading: Reading) -> Any:
     """The result of a call, or PASS. The errors are those of `calling.call`."""
     session = link.session
-    if session.calls or session.inlets or link.dropped or link._outbox or link._corked:
+    if session.calls or session.inlets or link.dropped or link.posted or link.corked:
         return PASS
     if not link.reading.acquire(False):
         return PASS
@@ -139,14 +139,14 @@ def ask(link: Link, quick: Quick, name: str, args: tuple[Any, ...], timeout: flo
         if found is not None and found[0] == id and len(found) == 2:
             link.heard += 1
             return found[1] if not reading.types else as_promised(link.wire, found[1], name, reading)
-        return PASS if answer is False else _wait_on(link, quick, answer, Waiting(id, name, timeout, reading))
+        return PASS if answer is False else _wait_on(link, quick, answer, PlainCall(id, name, timeout, reading))
     finally:
         if link.background:
             link.pass_on()
         else:  # the same, without a step in between
             link.reading.release()
-            if link._parked:
-                link._nudge_next()
+            if link.parked:
+                link.nudge_next()
 
 
 def _exchange_beside(quick: Quick, id: int, name: str, args: tuple[Any, ...], timeout: float) -> Any:
@@ -155,7 +155,7 @@ def _exchange_beside(quick: Quick, id: int, name: str, args: tuple[Any, ...], ti
     return quick.receive(timeout) if parts is not None and quick.send_beside(parts) else False
 
 
-class Waiting:
+class PlainCall:
     """A call that something else was received for first."""
 
     __slots__ = ("id", "name", "reading", "timeout")
@@ -167,7 +167,7 @@ class Waiting:
         self.reading = reading
 
 
-def _wait_on(link: Link, quick: Quick, answer: Any, call: Waiting) -> Any:
+def _wait_on(link: Link, quick: Quick, answer: Any, call: PlainCall) -> Any:
     """What came is handled, and the answer waited for in the common way; its place in the table is taken late."""
     link.session.calls[call.id] = waiter = Waiter(call.name)
     deadline = monotonic() if answer is None else monotonic() + call.timeout
@@ -204,7 +204,7 @@ def serve(link: Link, quick: Quick, executor: Executor, linger: float) -> list[B
     receive, read, fits, reply, send = quick.receive, quick.read, quick.fits, quick.reply, quick.send
     reading, running, find = link.reading, link.session.running, executor.dispatcher.exposed.get
     parity, attended = link.session.other_parity, link.reactor.attended
-    whole, ready, corked = link.sends_whole, quick.ready, link._corked
+    whole, ready, corked = link.sends_whole, quick.ready, link.corked
     pending = link.connection.pending if ready is None else ready.__len__
     queue = link.reactor.queued
     patient, count = linger, 0
@@ -244,8 +244,8 @@ def serve(link: Link, quick: Quick, executor: Executor, linger: float) -> list[B
             link.more_here = bool(pending())
         running[id] = UNCANCELLABLE
         reading.release()
-        if link._parked:
-            link._nudge_next()
+        if link.parked:
+            link.nudge_next()
         if link not in attended:
             link.reactor.attend(link)
         calling_now.set((link, found))
@@ -264,7 +264,7 @@ def serve(link: Link, quick: Quick, executor: Executor, linger: float) -> list[B
                 corked.append([answer])
                 if not link.more_here or len(corked) >= CORK_MESSAGES:
                     link.uncork()
-            elif link.more_here or link._outbox or corked or string.owes_word or not send(answer):
+            elif link.more_here or link.posted or corked or string.owes_word or not send(answer):
                 link.reply_parts([answer], timeout=ANSWER_TIMEOUT)
         except Exception as error:
             executor.fail(link, request_of(found), error)
@@ -283,6 +283,6 @@ def _answered_beside(link: Link, quick: Quick, id: int, result: Any) -> bool:
         return False
     if link.session.running.pop(id, None) is None:
         return True  # the caller has given up
-    if link.more_here or link._outbox or link._corked or not quick.send_beside(parts):
+    if link.more_here or link.posted or link.corked or not quick.send_beside(parts):
         link.reply_parts(parts, timeout=ANSWER_TIMEOUT)
     return True

@@ -64,7 +64,8 @@ class Receiving(Sending):
         self._accepting = accepting  # callers read for themselves; only who serves waits for more
         self._fd = connection.fileno()
         self._dying = threading.Lock()
-        self._parked: deque[Waiting] = deque()
+        self.parked: deque[Waiting] = deque()
+        """Those who sleep until their answer comes, or the reading role is theirs."""
         self._heard_before = 0
 
     def handle(self, message: Any) -> None:
@@ -130,7 +131,7 @@ class Receiving(Sending):
 
     def wait(self, waiter: Waiting, timeout: float | None) -> bool:
         """Until `waiter.settled`, reading the connection ourselves if nobody else does. False when the time is up."""
-        if self._corked:
+        if self.corked:
             self.uncork()
         deadline = None if timeout is None else time.monotonic() + timeout
         left = timeout
@@ -153,8 +154,8 @@ class Receiving(Sending):
                         return waiter.settled
             return True
         finally:
-            if slept and self._parked and not self.reading.locked():
-                self._nudge_next()  # we leave, perhaps without reading: the nudge that may have been ours is the next's
+            if slept and self.parked and not self.reading.locked():
+                self.nudge_next()  # we leave, perhaps without reading: the nudge that may have been ours is the next's
 
     def _read_until(self, waiter: Waiting, deadline: float | None, left: float | None) -> None:
         receive = self.connection.receive
@@ -210,21 +211,21 @@ class Receiving(Sending):
 
     def _sleep(self, waiter: Waiting, left: float | None) -> None:
         waiter.prepare_to_sleep()
-        self._parked.append(waiter)
+        self.parked.append(waiter)
         try:
             # Between our look and now the reader may have left without seeing us: then look again ourselves.
             if not waiter.settled and self.reading.locked():
                 waiter.sleep(left)
         finally:
             with contextlib.suppress(ValueError):
-                self._parked.remove(waiter)
+                self.parked.remove(waiter)
 
     def pass_on(self) -> None:
         """Give the reading role back, and wake one who may want it. The background has what is left."""
         more = self.background and self._has_whole_message()
         self.reading.release()
-        if self._parked:
-            self._nudge_next()
+        if self.parked:
+            self.nudge_next()
         if self.background and self.dead is None:
             self.reactor.attend(self)
             if more:
@@ -237,10 +238,11 @@ class Receiving(Sending):
         except TincansError:
             return False  # closed meanwhile
 
-    def _nudge_next(self) -> None:
-        while self._parked:
+    def nudge_next(self) -> None:
+        """Wake the first of those who sleep: the reading role is free."""
+        while self.parked:
             try:
-                waiter = self._parked.popleft()
+                waiter = self.parked.popleft()
             except IndexError:
                 return
             if not waiter.settled:
@@ -250,7 +252,7 @@ class Receiving(Sending):
     def put_out_more_here(self) -> None:
         """Before we receive: what was corked for the sake of the message that we take now must not stay behind."""
         self.more_here = False
-        if self._corked:
+        if self.corked:
             self.uncork()
 
     def probe(self) -> None:
@@ -316,8 +318,8 @@ class Receiving(Sending):
             if request is ELSEWHERE:
                 return
             self.reading.release()
-            if self._parked:
-                self._nudge_next()
+            if self.parked:
+                self.nudge_next()
             self.reactor.attend(self)
             self._run(request)
             if not self.reading.acquire(False):
@@ -329,7 +331,7 @@ class Receiving(Sending):
         connection, decode = self.connection, self.wire.decode
         while True:
             self.more_here = False  # before the look at what is corked: `reply` does these in the other order
-            if self._corked and not connection.pending():
+            if self.corked and not connection.pending():
                 self.uncork()
             parts: list[Buffer] | None
             if self.quick is None or not self.direct:
@@ -354,7 +356,7 @@ class Receiving(Sending):
         """The reactor's look at a link that was being read: arm it when nobody has read it since the last look."""
         if self.dead is not None:
             return True
-        if self._corked:
+        if self.corked:
             self.reactor.submit(self.uncork)
         if self.heard != self._heard_before:
             self._heard_before = self.heard
@@ -384,8 +386,8 @@ class Receiving(Sending):
             self.lost(DisconnectedError(f"It cannot be watched in the background: {error}."))
         finally:
             self.reading.release()
-            if self._parked:
-                self._nudge_next()
+            if self.parked:
+                self.nudge_next()
         if self._fd is None:
             self.reactor.attend(self)
         elif there:
@@ -408,7 +410,7 @@ class Receiving(Sending):
 
     def hand_over(self) -> None:
         """Called before a handler known to be slow: let the background read on at once."""
-        if self._corked:
+        if self.corked:
             self.uncork()
         self.reactor.step_out()
         if self.dead is None:

@@ -50,9 +50,11 @@ class Sending:
         """A message of one part that is shorter may be corked."""
         self.sends_whole: bool = getattr(connection, "sends_whole", False)
         self.sending = threading.Lock()
-        self._outbox: deque[list[Buffer]] = deque()
+        self.posted: deque[list[Buffer]] = deque()
+        """What was posted and has not left."""
         self._draining = False
-        self._corked: deque[list[Buffer]] = deque()
+        self.corked: deque[list[Buffer]] = deque()
+        """Short messages that leave together."""
         self.dropped: deque[int] = deque()
         """Functions of the other side that nobody here holds any more; it is told with the next message."""
         self.more_here = False
@@ -91,7 +93,7 @@ class Sending:
         if not self.sending.acquire(True, -1 if timeout is None else timeout):
             raise WaitTimeoutError("Other threads' messages took all the time to send.")
         try:
-            if self._outbox or self._corked:
+            if self.posted or self.corked:
                 self._send_kept(timeout)
             self.connection.send(parts, timeout=timeout)
             if (len(parts) == 1 and len(parts[0]) < CORK_BYTES) or self.connection.flush(timeout=0):
@@ -115,8 +117,8 @@ class Sending:
         """Send one message, now or by a worker."""
         if self.dead is not None:
             return
-        if self._outbox or self._corked or not self.sending.acquire(False):
-            self._outbox.append(parts)
+        if self.posted or self.corked or not self.sending.acquire(False):
+            self.posted.append(parts)
             self.drain_soon()
             return
         try:
@@ -124,7 +126,7 @@ class Sending:
             if self.connection.flush(timeout=0):
                 return
         except WaitTimeoutError:
-            self._outbox.append(parts)
+            self.posted.append(parts)
         except TincansError as error:
             self.lost(error)
             return
@@ -134,7 +136,7 @@ class Sending:
 
     def has_unsent(self) -> bool:
         """Whether something is still on its way out."""
-        return self.dead is None and bool(self._outbox or self._corked or self._draining)
+        return self.dead is None and bool(self.posted or self.corked or self._draining)
 
     def drain_soon(self) -> None:
         """One job at a time: however much is posted to a peer that takes nothing, it holds up one worker at most."""
@@ -168,7 +170,7 @@ class Sending:
             self.lost(error)
         finally:
             self.sending.release()
-        if self._outbox:
+        if self.posted:
             self.drain_soon()
         return True
 
@@ -185,8 +187,8 @@ class Sending:
     def reply_parts(self, parts: list[Buffer], *, timeout: float | None) -> None:
         """The same for an answer that is encoded already."""
         if self.more_here and self._may_be_corked(parts):
-            self._corked.append(parts)
-            if not self.more_here or len(self._corked) >= CORK_MESSAGES:
+            self.corked.append(parts)
+            if not self.more_here or len(self.corked) >= CORK_MESSAGES:
                 self.uncork()  # the reader waits for something new by now, or there are enough
         else:
             self.send_parts(parts, timeout=timeout)
@@ -197,8 +199,8 @@ class Sending:
         if self.turns is not None or self.dead is not None or not self._may_be_corked(parts):
             self.send_parts(parts, timeout=timeout)
             return
-        self._corked.append(parts)
-        if len(self._corked) >= CORK_MESSAGES:
+        self.corked.append(parts)
+        if len(self.corked) >= CORK_MESSAGES:
             self.uncork()
         else:
             self.look_soon()
@@ -217,7 +219,7 @@ class Sending:
 
     def uncork(self) -> None:
         """Let what was kept back leave now. An error of the string ends the link."""
-        if not self._corked:
+        if not self.corked:
             return
         with self.sending:
             try:
@@ -227,18 +229,18 @@ class Sending:
 
     def _send_kept(self, timeout: float | None) -> None:
         """What was corked, then what was posted. With the sending lock. WaitTimeoutError: some of the latter stays."""
-        while self._corked:
+        while self.corked:
             batch: list[list[Buffer]] = []
-            while self._corked and len(batch) < CORK_MESSAGES:
-                batch.append(self._corked.popleft())
+            while self.corked and len(batch) < CORK_MESSAGES:
+                batch.append(self.corked.popleft())
             try:
                 self._send_batch(batch)
             except WaitTimeoutError:
                 raise _clogged() from None
-        while self._outbox:
+        while self.posted:
             with contextlib.suppress(IndexError):  # the end of the link empties it
-                self.connection.send(self._outbox[0], timeout=timeout)
-                self._outbox.popleft()
+                self.connection.send(self.posted[0], timeout=timeout)
+                self.posted.popleft()
 
     def _send_batch(self, batch: list[list[Buffer]]) -> None:
         if self._send_many is not None:
