@@ -167,7 +167,7 @@ def connect(url: str, *, framing: str | Framing | None = None, timeout: float = 
     attempts = Attempts(str(method.address), patience(timeout))
     while True:
         try:
-            return Connection(method.connect(attempts.left()))
+            return Connection(method.connect(timeout=attempts.left()))
         except TincansError as error:
             time.sleep(attempts.pause(error))
 

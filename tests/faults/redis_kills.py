@@ -17,6 +17,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 if __name__ == "__main__":
@@ -100,7 +101,7 @@ def kill_and_start(server: RedisServer, caller: Worker, chance: random.Random) -
     return called - started
 
 
-def iter_after(caller: Worker, moment: float):  # type: ignore[no-untyped-def]
+def iter_after(caller: Worker, moment: float) -> Iterator[float]:
     """When calls were answered, after a moment."""
     seen = 0
     while True:

@@ -314,7 +314,7 @@ KINDS = ["pyarrow", "pandas", "polars"]
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_table_is_mapped_at_the_receiver_and_not_copied(bob: Any, kind: str) -> None:
     numbers = np.arange(MEBI)
-    library = pytest.importorskip(kind)
+    library = pytest.importorskip(kind, reason=f"pip install {kind}")
     made = library.table({"n": numbers}) if kind == "pyarrow" else library.DataFrame({"n": numbers})
     seen = bob("table", made)
     assert seen == {"segment": seen["segment"], "sum": int(numbers.sum()), "kind": kind}
@@ -324,7 +324,7 @@ def test_a_table_is_mapped_at_the_receiver_and_not_copied(bob: Any, kind: str) -
 @local
 @sync
 def test_an_arrow_table_that_was_received_is_passed_on_without_a_copy(stage: Stage, alice: Program, bob: Any) -> None:
-    arrow = pytest.importorskip("pyarrow")
+    arrow = pytest.importorskip("pyarrow", reason="pip install pyarrow")
     with tincans.connect(stage.url) as peer:
         shared = peer.share(arrow.table({"n": np.arange(MEBI)}))
     there = bob("table", shared)["segment"]

@@ -120,7 +120,7 @@ def test_a_bad_value_is_refused_before_it_reaches_anybody(payload: Any) -> None:
 
 
 def test_a_table_passes_through_a_program_without_its_library(monkeypatch: pytest.MonkeyPatch) -> None:
-    arrow = pytest.importorskip("pyarrow")
+    arrow = pytest.importorskip("pyarrow", reason="pip install pyarrow")
     request = request_of("jobs", arrow.table({"n": np.arange(100_000)}))
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     args = taken_in(WIRE, request)

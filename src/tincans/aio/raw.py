@@ -329,7 +329,7 @@ def connect(url: str, *, framing: str | Framing | None = None, timeout: float = 
         attempts = Attempts(str(method.address), timeout)
         while True:
             try:
-                job = partial(method.connect, attempts.left())
+                job = partial(method.connect, timeout=attempts.left())
                 return Connection(await in_thread(job, long=True, discard=lambda made: made.close()))
             except TincansError as error:
                 await asyncio.sleep(attempts.pause(error))

@@ -7,7 +7,6 @@ Rules of this file
 from __future__ import annotations
 
 import asyncio
-import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -25,7 +24,6 @@ class Alice:
         self.closed_generators = 0
         self.times_counted = 0
         self._kept: Callable[..., Any] | None = None
-        self._going = threading.Event()
 
     def add(self, a: int, b: int = 10) -> int:
         """Add two numbers.

@@ -140,7 +140,7 @@ class Transport(Protocol):
     facts: Facts
     options: Mapping[str, Option]
 
-    def connect(self, address: Address, *, timeout: float, framing: Framing) -> Connection:
+    def connect(self, address: Address, *, framing: Framing, timeout: float) -> Connection:
         """Open the string to a server that is there; UnreachableError at once when it is not (the pump waits and
         tries again), DeniedError when we may not. `timeout` bounds the handshake of the method itself."""
         ...

@@ -131,7 +131,7 @@ def _problem_of(found: _Object) -> str:
     return ""
 
 
-def request_of(call: Call, *, timeout: float | None, rich: bool = False) -> Request[Any]:
+def request_of(call: Call, *, rich: bool = False, timeout: float | None) -> Request[Any]:
     """The call as a message to be dispatched: its body is what the json wire reads."""
     number = 0 if call.id is None else 1
     if bytes(call.params)[:1] == b"{":

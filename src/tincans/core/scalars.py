@@ -26,9 +26,6 @@ if TYPE_CHECKING:
 LONGEST_FRACTION = 32 * 1024
 """Bits of a numerator or denominator: reducing larger ones would let a stranger use up our processor."""
 
-MANY_DIGITS = 1_000
-"""Digits above which a whole number travels as bytes even where decimal text would do (JSON)."""
-
 
 def lower_plain(value: Any, low: Lowering) -> Any:
     """None, True and False in a careful walk."""

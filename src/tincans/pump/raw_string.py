@@ -51,7 +51,7 @@ class RawMethod(Struct, frozen=True):
     hint: str = ""
     """Why only bytes travel."""
 
-    def connect(self, timeout: float) -> RawString:
+    def connect(self, *, timeout: float) -> RawString:
         """One attempt."""
         return self.string(self.transport.connect(self.address, timeout=timeout, framing=self.framing))
 

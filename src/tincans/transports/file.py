@@ -79,7 +79,7 @@ class FileTransport:
     options = OPTIONS
     wires = ("commands",)
 
-    def connect(self, address: Address, *, timeout: float, framing: Framing) -> CallingConnection:
+    def connect(self, address: Address, *, framing: Framing, timeout: float) -> CallingConnection:
         """See contracts.Transport. Nobody need be there."""
         return CallingConnection(*_ends(address))
 

@@ -34,7 +34,7 @@ class LocalTransport:
     facts: Facts = FACTS
     options: Mapping[str, Option] = local_string.OPTIONS
 
-    def connect(self, address: Address, *, timeout: float, framing: Framing) -> Connection:
+    def connect(self, address: Address, *, framing: Framing, timeout: float) -> Connection:
         settings = address.settings(self.options)
         return local_string.connect(_path(address), settings, framing, url=str(address), timeout=timeout)
 

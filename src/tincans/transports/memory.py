@@ -207,7 +207,7 @@ class MemoryTransport:
     facts = FACTS
     options = OPTIONS
 
-    def connect(self, address: Address, *, timeout: float, framing: Framing) -> MemoryConnection:
+    def connect(self, address: Address, *, framing: Framing, timeout: float) -> MemoryConnection:
         """See contracts.Transport."""
         settings, listener = _settings(address), _NAMES.find(address.path)
         if listener is None:

@@ -66,7 +66,7 @@ class MmapTransport:
     options = OPTIONS
     wires = ("native", "json", "text")
 
-    def connect(self, address: Address, *, timeout: float, framing: Framing) -> NoReturn:
+    def connect(self, address: Address, *, framing: Framing, timeout: float) -> NoReturn:
         """Never called: there are no calls."""
         raise UnsupportedError(f"{address} has values only, no calls.", url=str(address))
 

@@ -71,7 +71,7 @@ class MpTransport:
     keeps_messages = True
     no_objects = f" {_WHY_NOT}."
 
-    def connect(self, address: Address, *, timeout: float, framing: Framing) -> Connection:
+    def connect(self, address: Address, *, framing: Framing, timeout: float) -> Connection:
         """See contracts.Transport."""
         settings, url = address.settings(OPTIONS), str(address)
         deadline = monotonic() + timeout

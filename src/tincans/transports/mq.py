@@ -65,7 +65,7 @@ class MqTransport:
     facts = FACTS
     options = OPTIONS
 
-    def connect(self, address: Address, *, timeout: float, framing: Framing) -> QueueConnection:
+    def connect(self, address: Address, *, framing: Framing, timeout: float) -> QueueConnection:
         """See contracts.Transport."""
         settings, name = _settings(address), address.path
         deadline = monotonic() + timeout

@@ -65,7 +65,7 @@ class PipeTransport:
     facts = FACTS
     options = OPTIONS
 
-    def connect(self, address: Address, *, timeout: float, framing: Framing) -> DescriptorStream:
+    def connect(self, address: Address, *, framing: Framing, timeout: float) -> DescriptorStream:
         """See contracts.Transport."""
         settings, place = address.settings(OPTIONS), _place(address)
         deadline = time.monotonic() + timeout

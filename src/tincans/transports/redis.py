@@ -66,7 +66,7 @@ class RedisTransport:
         """Without a name there is nobody to call, only the plain names of other Redis programs."""
         return FACTS if place_of(address, OPTIONS).name else replace(FACTS, call=_NO_CALLS, share=_NO_CALLS)
 
-    def connect(self, address: Address, *, timeout: float, framing: Framing) -> Connection:
+    def connect(self, address: Address, *, framing: Framing, timeout: float) -> Connection:
         """See contracts.Transport."""
         from tincans.toolkit.redis.lobby import connect
 

@@ -61,7 +61,7 @@ class SignalTransport:
     options = OPTIONS
     wires = ("native",)
 
-    def connect(self, address: Address, *, timeout: float, framing: Framing) -> NoReturn:
+    def connect(self, address: Address, *, framing: Framing, timeout: float) -> NoReturn:
         """Never called: there are no calls."""
         raise UnsupportedError(f"{address} has flags only, no calls.", url=str(address))
 

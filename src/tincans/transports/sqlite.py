@@ -55,7 +55,7 @@ class SqliteTransport:
     options = OPTIONS
     wires = ("native", "json")
 
-    def connect(self, address: Address, *, timeout: float, framing: Framing) -> Connection:
+    def connect(self, address: Address, *, framing: Framing, timeout: float) -> Connection:
         """See contracts.Transport. Whether anybody serves does not matter."""
         from tincans.toolkit.sqlite.box import BoxConnection
         from tincans.toolkit.sqlite.store import Store

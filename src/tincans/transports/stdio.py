@@ -53,7 +53,7 @@ class StdioTransport:
     facts = FACTS
     options = OPTIONS
 
-    def connect(self, address: Address, *, timeout: float, framing: Framing) -> DescriptorStream:
+    def connect(self, address: Address, *, framing: Framing, timeout: float) -> DescriptorStream:
         """See contracts.Transport. Starts the command; it never waits for anything that the command does."""
         settings, words = address.settings(OPTIONS), split_command(_command(address))
         if "\0" in settings["cwd"]:

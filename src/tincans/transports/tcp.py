@@ -54,7 +54,7 @@ class TcpTransport:
     facts: Facts = FACTS
     options: Mapping[str, Option] = OPTIONS
 
-    def connect(self, address: Address, *, timeout: float, framing: Framing) -> Connection:
+    def connect(self, address: Address, *, framing: Framing, timeout: float) -> Connection:
         settings = address.settings(OPTIONS)
         deadline = monotonic() + timeout
         url = str(address)

@@ -39,7 +39,7 @@ class UnixTransport:
     facts: Facts = FACTS
     options: Mapping[str, Option] = unix_socket.OPTIONS
 
-    def connect(self, address: Address, *, timeout: float, framing: Framing) -> Connection:
+    def connect(self, address: Address, *, framing: Framing, timeout: float) -> Connection:
         settings = address.settings(self.options)
         return unix_socket.connect_stream(_path(address), settings, framing, url=str(address), timeout=timeout)
 

@@ -52,7 +52,7 @@ class HttpClient:
         return start + self._common + "".join(lines).encode("latin-1") + b"Content-Length: "
 
     def send(
-        self, head: bytes, body: bytes, *, timeout: float | None, operation: str
+        self, head: bytes, body: bytes, *, operation: str, timeout: float | None
     ) -> tuple[Response, HttpConnection]:
         """One request, and its response. When that is a stream of events, the connection is the caller's from now on.
 
@@ -96,7 +96,7 @@ class HttpClient:
         if self._closed:
             raise self._closed_error()
         try:
-            connection = self.dial(CONNECT_TIMEOUT if deadline is None else max(0.001, deadline - monotonic()))
+            connection = self.dial(timeout=CONNECT_TIMEOUT if deadline is None else max(0.001, deadline - monotonic()))
         except UnreachableError as error:
             raise DisconnectedError(str(error), outcome="not_sent", url=self.url, operation=operation) from error
         self._busy.add(connection)
@@ -105,7 +105,7 @@ class HttpClient:
             raise self._closed_error()
         return connection
 
-    def dial(self, timeout: float) -> HttpConnection:
+    def dial(self, *, timeout: float) -> HttpConnection:
         """A new connection. UnreachableError."""
         stream: Any = connect(self._address, monotonic() + min(timeout, CONNECT_TIMEOUT))
         try:
@@ -117,9 +117,9 @@ class HttpClient:
             raise UnreachableError(f"TLS could not be agreed upon: {error}", url=self.url) from error
         return HttpConnection(stream, self.url, self.max_message)
 
-    def try_out(self, timeout: float) -> None:
+    def try_out(self, *, timeout: float) -> None:
         """UnreachableError when nobody serves there."""
-        self._idle.append(self.dial(timeout))
+        self._idle.append(self.dial(timeout=timeout))
 
     def _put_back(self, connection: HttpConnection) -> None:
         self._busy.discard(connection)

@@ -40,7 +40,7 @@ def connect(
     client = HttpClient(address, settings, next(iter(keys.values()), None))
     path = quote(address.path, safe="/%:@!$&'()*+,;=-._~")
     if address.wire:
-        client.try_out(timeout)
+        client.try_out(timeout=timeout)
         speech: Speech = JsonSpeech() if address.wire == "jsonrpc" else XmlSpeech()
         return RpcCaller(client, path or _PATHS[address.wire], speech, errors)
     base = path.rstrip("/")

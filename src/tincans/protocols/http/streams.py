@@ -34,7 +34,7 @@ class EventStream:
         self._closed = False
         self._over = False
 
-    def receive(self, timeout: float | None) -> Event | None:
+    def receive(self, *, timeout: float | None) -> Event | None:
         """The next event; None at the timeout. DisconnectedError when the stream broke off, ClosedError."""
         deadline = deadline_of(timeout)
         while not self._events:
@@ -94,7 +94,7 @@ class RemoteStream:
     def __next__(self) -> Any:
         if self._over:
             raise StopIteration
-        event = self._events.receive(None)
+        event = self._events.receive(timeout=None)
         if event is not None and event.name == "message":
             return self._read(event.data)
         self.close()
@@ -120,7 +120,7 @@ class RemoteNews:
 
     def receive(self, *, timeout: float | None) -> Any:
         """See contracts.protocol.Elements."""
-        event = self._events.receive(timeout)
+        event = self._events.receive(timeout=timeout)
         if event is None:
             return None
         if event.name == "end":

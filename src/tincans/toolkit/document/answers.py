@@ -40,7 +40,7 @@ class DocumentAnswers:
                 left = left_of(deadline)
                 if left is not None and left <= 0:
                     return None
-                watch.wait(left)
+                watch.wait(timeout=left)
         finally:
             watch.close()
         return found

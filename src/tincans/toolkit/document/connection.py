@@ -140,7 +140,7 @@ class DocumentConnection(ABC):
             left = left_of(deadline)
             if left is not None and left <= 0:
                 return None
-            self._watch.wait(left)
+            self._watch.wait(timeout=left)
 
     def pending(self) -> bool:
         """See contracts.Connection."""

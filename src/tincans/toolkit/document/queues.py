@@ -135,7 +135,7 @@ class DocumentQueues:
                 if left is not None and left <= 0:
                     return None
                 due = _next_time(self._jobs(queue)) - time.time() if queue else 1.0
-                watch.wait(max(0.001, min(1.0 if left is None else left, due)))
+                watch.wait(timeout=max(0.001, min(1.0 if left is None else left, due)))
                 watch.silence()
         finally:
             watch.close()

@@ -55,7 +55,7 @@ class ChangeWatch:
             if not self._given_back:
                 self._bell.ring()
 
-    def wait(self, timeout: float | None) -> bool:
+    def wait(self, *, timeout: float | None) -> bool:
         """Until something may have changed. False when `timeout` seconds have passed first, or at the end."""
         deadline = deadline_of(timeout)
         with self._guard:
@@ -115,9 +115,9 @@ def watch_path(path: Path, *, look: float = LOOK) -> ChangeWatch:
     >>> import tempfile
     >>> with tempfile.NamedTemporaryFile() as file:
     ...     watch = watch_path(Path(file.name))
-    ...     quiet = watch.wait(0)
+    ...     quiet = watch.wait(timeout=0)
     ...     _ = file.write(b"news"), file.flush()
-    ...     print(quiet, watch.wait(1.0))
+    ...     print(quiet, watch.wait(timeout=1.0))
     ...     watch.close()
     False True
     """

@@ -52,7 +52,7 @@ class SharedBell:
     ...     bob, alice = (SharedBell(Path(place, "bell")) for _ in range(2))
     ...     seen = bob.seen(3)
     ...     alice.ring(3)
-    ...     print(bob.wait(3, seen, 1.0), bob.wait(4, bob.seen(4), 0.0))
+    ...     print(bob.wait(3, seen, timeout=1.0), bob.wait(4, bob.seen(4), timeout=0.0))
     ...     for bell in (bob, alice):
     ...         bell.close()
     True False
@@ -106,7 +106,7 @@ class SharedBell:
                     self._is_watched = True
         return self._watch
 
-    def wait(self, slot: int | None, seen: Seen, timeout: float | None) -> bool:
+    def wait(self, slot: int | None, seen: Seen, *, timeout: float | None) -> bool:
         """Until the slot was rung or somebody closed the bell (None: until anything happened), since `seen`.
 
         False when `timeout` seconds have passed; a True may be false alarm. ClosedError after `close`.

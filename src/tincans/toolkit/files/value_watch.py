@@ -38,7 +38,7 @@ class ValueWatch:
             left = left_of(deadline)
             if left is not None and left <= 0:
                 return None
-            self._watch.wait(left)
+            self._watch.wait(timeout=left)
         raise ClosedError(f"This watch of {self._key!r} was closed.")
 
     def _changed(self, found: Change | None) -> Change | None:

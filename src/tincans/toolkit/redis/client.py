@@ -55,7 +55,7 @@ class RedisClient:
         )
         self._closed = False
 
-    def ask(self, *words: Any, timeout: float | None, again: bool = False) -> Any:
+    def ask(self, *words: Any, again: bool = False, timeout: float | None) -> Any:
         """One command and its answer (bytes, int, list or None).
 
         UnreachableError when Redis is not there, DisconnectedError with its outcome when it went away meanwhile.
@@ -81,7 +81,7 @@ class RedisClient:
             finally:
                 self._pool.release(connection)
 
-    def run(self, script: Script, keys: list[Any], *args: Any, timeout: float | None, again: bool = False) -> Any:
+    def run(self, script: Script, keys: list[Any], *args: Any, again: bool = False, timeout: float | None) -> Any:
         """One script and its answer; Redis keeps it by its hash until it restarts."""
         try:
             return self.ask("EVALSHA", script.sha, len(keys), *keys, *args, timeout=timeout, again=again)

@@ -75,7 +75,7 @@ class Holder:
         """Come back when Redis does, and prolong what is held for very long."""
         while True:
             try:
-                self._listening.open(None)
+                self._listening.open(timeout=None)
                 self._listening.receive(timeout=PROLONG)
             except ClosedError:
                 return

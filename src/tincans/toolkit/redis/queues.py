@@ -283,7 +283,7 @@ class RedisQueues:
             self._bury(delivery.queue, delivery.receipt.number, delivery.receipt.content, delivery.deliveries)
 
     def _settle(
-        self, script: Script, delivery: Delivery, *args: int, timeout: float | None, again: bool = False
+        self, script: Script, delivery: Delivery, *args: int, again: bool = False, timeout: float | None
     ) -> int:
         keys, number = self._keys(delivery.queue), delivery.receipt.number
         done: int = self._client.run(script, keys, number, delivery.deliveries, *args, timeout=timeout, again=again)

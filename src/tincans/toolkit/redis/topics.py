@@ -49,9 +49,9 @@ class Listening:
         self._place, self._channel, self._patterns = place, channel, patterns
         self._closed = False
         self._line: Line | None = None
-        self.open(timeout)
+        self.open(timeout=timeout)
 
-    def open(self, timeout: float | None) -> bool:
+    def open(self, *, timeout: float | None) -> bool:
         """Listen from now on, waiting for a Redis that is away. Whether it had to begin anew."""
         deadline = monotonic() + (GRACE if timeout is None else min(max(timeout, 0.05), GRACE))
         pause = FIRST_PAUSE
@@ -137,7 +137,7 @@ class RedisSubscription:
         deadline = deadline_of(timeout)
         while not self._waiting:
             self._raise_what_happened()
-            if self._listening.open(timeout):
+            if self._listening.open(timeout=timeout):
                 self._missed = None
             left = left_of(deadline)
             if not self._take_in(left) and deadline is not None and monotonic() >= deadline:

@@ -138,7 +138,7 @@ class RedisWatch:
         while True:
             if self._closed:
                 raise ClosedError("This watch was closed.")
-            self._stale = self._listening.open(timeout) or self._stale
+            self._stale = self._listening.open(timeout=timeout) or self._stale
             change = self._changed() if self._stale else None
             if change is not None or (deadline is not None and monotonic() >= deadline):
                 return change

@@ -68,7 +68,7 @@ class StoredAnswers:
             left = left_of(deadline)
             if left == 0:
                 return None
-            bell.wait(slot, seen, left)
+            bell.wait(slot, seen, timeout=left)
 
 
 def unanswered(store: Store, run: int, most: int) -> list[tuple[str, int]]:

@@ -55,7 +55,7 @@ class StoredLocks:
                     return None
                 if again:  # we were told of something; a dead holder's lock is free a moment after that
                     left = _SOON if left is None else min(left, _SOON)
-                again = bell.wait(None, seen, left) and not again
+                again = bell.wait(None, seen, timeout=left) and not again
         except BaseException:
             lock.close()
             raise

@@ -98,7 +98,7 @@ class StoredQueues:
             if policy == "refuse":
                 raise queue_full(queue, waiting)
             left = left_of(deadline)
-            if left == 0 or not bell.wait(slot, seen, left):
+            if left == 0 or not bell.wait(slot, seen, timeout=left):
                 raise no_room(queue, timeout)
 
     # -- taking ----------------------------------------------------------------------------------------------------
@@ -125,7 +125,7 @@ class StoredQueues:
         due = self._store.quick.change(_NEXT_DUE, queue, now)[0][0]
         if due is not None:
             left = max(0.001, due - now) if left is None else min(left, max(0.001, due - now))
-        self._store.bell.wait(slot, seen, left)
+        self._store.bell.wait(slot, seen, timeout=left)
 
     def _draw(self, queue: str, lease: float, most: int) -> Delivery | None:
         while True:

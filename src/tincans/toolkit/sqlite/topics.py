@@ -111,7 +111,7 @@ class StoredSubscription:
             left = left_of(deadline)
             if left == 0:
                 return None
-            self._store.bell.wait(NEWS, seen, left)
+            self._store.bell.wait(NEWS, seen, timeout=left)
         topic, number, value = self._fetched.popleft()
         missed: int | None = number - self._numbers.get(topic, 0) - 1
         self._numbers[topic] = number

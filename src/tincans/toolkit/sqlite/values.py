@@ -84,7 +84,7 @@ class StoredWatch:
             left = left_of(deadline)
             if change is not None or left == 0:
                 return change
-            self._store.bell.wait(self._slot, seen, left)
+            self._store.bell.wait(self._slot, seen, timeout=left)
 
     def _look(self) -> Change | None:
         rows = self._store.quick.change(_GET, self._key)
