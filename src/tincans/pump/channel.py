@@ -62,6 +62,8 @@ class Channel:
         self._making = threading.Lock()
         self.used = 0.0
         self._closed = False
+        self._over = threading.Event()
+        """Wakes who waits between two attempts to reach the server."""
         self._backoff = FIRST_BACKOFF
         _channels.add(self)
 
@@ -109,7 +111,7 @@ class Channel:
             raise UnreachableError(f"No connection to {self.url} within {timeout:g} s.", url=self.url)
         try:
             if self._closed:
-                raise ClosedError(f"This peer of {self.url} was closed.", url=self.url)
+                raise self._was_closed()
             link = self.latest
             if link is not None and link.dead is None and not link.leaving:
                 return link
@@ -123,13 +125,17 @@ class Channel:
                 link.heartbeat.begin(steady=True)
         return link
 
+    def _was_closed(self) -> ClosedError:
+        return ClosedError(f"This peer of {self.url} was closed.", url=self.url)
+
     def _connect(self, attempts: Attempts) -> Link:
         while True:
             try:
                 connection = self.dialer.dial(attempts.left())
                 return Link(connection, self.dialer.wire, self, reactor(), connecting=True)
             except TincansError as error:
-                time.sleep(attempts.pause(error))
+                if self._over.wait(attempts.pause(error)):
+                    raise self._was_closed() from error
 
     # -- Owner of the link -----------------------------------------------------------------------------------
 
@@ -276,6 +282,7 @@ class Channel:
     def close(self) -> None:
         """Say goodbye and end; anyone waiting gets ClosedError."""
         self._closed = True
+        self._over.set()
         link = self.latest
         if link is not None:
             link.close("the peer was closed")
@@ -283,7 +290,7 @@ class Channel:
     def abandon(self) -> None:
         """In a forked child."""
         link, self.latest = self.latest, None
-        self._making = threading.Lock()
+        self._making, self._over = threading.Lock(), threading.Event()
         if link is not None:
             link.connection.abandon()
 
