@@ -104,6 +104,7 @@ class AsyncChannel:
                 dial = partial(self._dialer.dial, attempts.left())
                 connection = await in_thread(dial, long=True, discard=lambda made: made.close())
                 link = AsyncLink(connection, self._dialer.wire, self, self.background, connecting=True)
+                link.where = self.url
             except TincansError as error:
                 await asyncio.sleep(attempts.pause(error))
             else:

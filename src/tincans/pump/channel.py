@@ -132,7 +132,9 @@ class Channel:
         while True:
             try:
                 connection = self.dialer.dial(attempts.left())
-                return Link(connection, self.dialer.wire, self, reactor(), connecting=True)
+                link = Link(connection, self.dialer.wire, self, reactor(), connecting=True)
+                link.where = self.url
+                return link
             except TincansError as error:
                 if self._over.wait(attempts.pause(error)):
                     raise self._was_closed() from error

@@ -63,6 +63,8 @@ class Link(Receiving):
         self.greeted = True
         self.leaving = False
         self.software = ""
+        self.where = ""
+        """The URL by which it was reached, for errors; a serving program has none."""
         self.know_connection()
         self.references = LinkReferences(self)
         self.read_any = wire.reader(Any, self.references)
@@ -215,8 +217,9 @@ class Link(Receiving):
             return ClosedError(str(cause), operation=operation or None)
         what = f"{operation}: " if operation else ""
         after = {"unknown": " It may or may not have happened (outcome unknown).", "not_sent": " Nothing was sent."}
+        where = f" ({self.where})" if self.where else ""
         return DisconnectedError(
-            f"{what}the other end is gone: {cause}{after.get(outcome, '')}",
+            f"{what}the other end{where} is gone: {cause}{after.get(outcome, '')}",
             outcome=outcome,
             operation=operation or None,
         )
