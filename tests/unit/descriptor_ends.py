@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tincans.contracts import Framing
+from tincans.contracts import Buffer, Framing
 from tincans.core.framing import Frames
 from tincans.toolkit.descriptor_stream import DescriptorStream
 
@@ -33,6 +33,12 @@ def ends(framing: Framing | None = None, **options: Any) -> Iterator[tuple[Descr
     finally:
         first.close()
         second.close()
+
+
+def as_bytes(parts: list[Buffer] | None) -> list[bytes]:
+    """The parts of a message that has come."""
+    assert parts is not None
+    return [bytes(part) for part in parts]
 
 
 class Outcome:
