@@ -1,4 +1,4 @@
-"""Waiting for a DescriptorStream: its descriptor, what it has taken in already, how long it spins, and both ways at once."""
+"""Waiting for a DescriptorStream: its descriptor, what has come already, how long it spins, both ways at once."""
 
 from __future__ import annotations
 

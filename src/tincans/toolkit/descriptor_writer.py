@@ -14,12 +14,13 @@ import os
 import select
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from itertools import islice
 
 from tincans.contracts import Buffer, Framing, Parts
 from tincans.core.framing import SMALL
-from tincans.errors import ClosedError, DisconnectedError, TooLargeError, UnsendableError, WaitTimeoutError
+from tincans.core.sizes import size_of, too_large
+from tincans.errors import ClosedError, DisconnectedError, UnsendableError, WaitTimeoutError
 from tincans.toolkit.descriptor_end import DescriptorEnd
 from tincans.toolkit.looking import joining
 
@@ -32,15 +33,6 @@ WIDE = 262144
 
 _writev = os.writev
 _SET_PIPE_SIZE = getattr(fcntl, "F_SETPIPE_SZ", 1031)
-
-
-def size(parts: Iterable[Buffer]) -> int:
-    """Bytes of a message.
-
-    >>> size([b"envelope", memoryview(b"12345678").cast("d")])
-    16
-    """
-    return sum(part.nbytes if isinstance(part, memoryview) else len(part) for part in parts)
 
 
 class DescriptorWriter:
@@ -131,12 +123,9 @@ class DescriptorWriter:
                 end.leave()
 
     def _framed(self, parts: Parts) -> list[Buffer]:
-        total = size(parts)
+        total = size_of(parts)
         if total > self.max_message:
-            raise TooLargeError(
-                f"A message of {total:,} bytes is larger than the limit of {self.max_message:,}; nothing was sent."
-                " Send it in pieces, or raise the option max_message on both sides."
-            )
+            raise too_large(total, self.max_message)
         try:
             return self._encode(parts)
         except ValueError as error:
@@ -151,14 +140,14 @@ class DescriptorWriter:
 
     def _send_rest(self, rest: deque[memoryview], sent: int, timeout: float | None) -> None:
         """Send on after the first `sent` bytes; what has begun and cannot end now is kept."""
-        whole = size(rest)
+        whole = size_of(rest)
         _drop(rest, sent)
         self._widen(whole)
         begun = False
         try:
             done = self._push(rest, timeout)
         finally:  # also when a signal's handler raises in the middle
-            begun = size(rest) < whole
+            begun = size_of(rest) < whole
             if begun and not self.end.closed:
                 self._kept = deque(memoryview(bytes(view)) for view in rest)
         if not done and not begun:
