@@ -24,7 +24,8 @@ from typing import Any, Literal
 from tincans.contracts import Buffer, Framing, Identity, Parts
 from tincans.core.deframing import PASSING_FROM, RECEIVE_AT_MOST, FrameReader, Passed
 from tincans.core.framing import SMALL
-from tincans.errors import ClosedError, DisconnectedError, ProtocolError, TincansError, TooLargeError, WaitTimeoutError
+from tincans.core.sizes import too_large
+from tincans.errors import ClosedError, DisconnectedError, ProtocolError, TincansError, WaitTimeoutError
 from tincans.toolkit import socket_platform
 from tincans.toolkit.fork_guard import abandon_in_child
 from tincans.toolkit.looking import joining, take_apart, waiting
@@ -195,11 +196,7 @@ class ByteStream:
         size = sum(map(size_of, parts))
         if size > self._max_message:
             close_all(descriptors)
-            raise TooLargeError(
-                f"A message of {size} bytes is larger than the limit of {self._max_message} (max_message)."
-                " Nothing was sent. Raise the option on both sides or send it in pieces.",
-                url=self._url,
-            )
+            raise too_large(size, self._max_message, self._url)
         return parts, descriptors
 
     @property
