@@ -10,12 +10,9 @@ Rules of this file
 
 from __future__ import annotations
 
-import copy
-import difflib
 import importlib
-import pkgutil
+import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from msgspec import Struct
@@ -79,6 +76,8 @@ def _wire_for(address: Address, transport: Transport) -> Wire:
         raise AddressError(_no_such_wire(address, carried), url=str(address))
     wire = find_wire(address.wire or (carried[0] if carried else ""))
     if transport.facts.stored and wire.greets:
+        import copy
+
         wire = copy.copy(wire)  # nobody may be there to greet
         wire.greets = False
     return wire
@@ -124,8 +123,8 @@ def is_protocol(method: str) -> bool:
 
 
 def _has_file(package: Any, name: str) -> bool:
-    places = [Path(folder, name) for folder in package.__path__]
-    return any(place.is_dir() or place.with_name(f"{name}.py").is_file() for place in places)
+    places = [os.path.join(folder, name) for folder in package.__path__]  # noqa: PTH118  # pathlib costs a tenth of it all
+    return any(os.path.isdir(place) or os.path.isfile(f"{place}.py") for place in places)  # noqa: PTH112, PTH113
 
 
 def find_protocol(method: str) -> PublicProtocol:
@@ -145,6 +144,7 @@ def find_framing(wire: Wire) -> Framing:
 
 def names(package: Any, group: str) -> list[str]:
     """All words of one kind, the built-in ones first."""
+    import pkgutil
     from importlib import metadata  # costs as much as the rest of the library, and only unknown words need it
 
     own = [m.name for m in pkgutil.iter_modules(package.__path__) if not m.name.startswith("_")]
@@ -194,6 +194,8 @@ def _find(name: str, kind: str, package: Any, group: str, attribute: str) -> obj
     for entry in metadata.entry_points(group=group, name=name):
         return getattr(entry.load(), attribute, None) or entry.load()
     known = names(package, group) + (names(protocols, PROTOCOLS) if package is transports else [])
+    import difflib  # for unknown words only
+
     close = difflib.get_close_matches(name, known, 1)
     hint = f" Did you mean {close[0]!r}?" if close else ""
     raise AddressError(f"There is no {kind} {name!r}.{hint} There are: {', '.join(known)}.")

@@ -8,7 +8,6 @@ Rules of this file
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -76,6 +75,8 @@ class Address(Struct, frozen=True):
         """
         for name in self.options:
             if name not in valid:
+                import difflib  # for unknown words only
+
                 close = difflib.get_close_matches(name, valid, 1)
                 hint = f" Did you mean {close[0]!r}?" if close else ""
                 known = ", ".join(sorted(valid)) or "none"

@@ -9,16 +9,13 @@ Rules of this file
 from __future__ import annotations
 
 import builtins
-import logging
-import traceback
 from collections.abc import Mapping
 from typing import Any
 
 from tincans import errors
+from tincans.core.log import log
 from tincans.core.messages import Failure
 from tincans.errors import DisconnectedError, RemoteError, TincansError
-
-log = logging.getLogger("tincans")
 
 _BY_CODE: dict[str, type[TincansError]] = {
     cls.code: cls
@@ -49,9 +46,11 @@ def sayable(text: str) -> str:
 def failure_of(id: int, error: BaseException) -> Failure:
     """The message that tells the caller what went wrong. For an id of 0 nobody waits: it is logged."""
     if id == 0:
-        log.error("A function called without an answer raised.", exc_info=error)
+        log().error("A function called without an answer raised.", exc_info=error)
     if isinstance(error, TincansError) and not isinstance(error, RemoteError):
         return Failure(id, error.code, type(error).__name__, str(error))
+    import traceback  # slow to import, and most programs see no failure
+
     text = "".join(traceback.format_exception(error))
     if len(text) > MAX_TRACEBACK:
         text = f"... {len(text) - MAX_TRACEBACK} characters cut\n" + text[-MAX_TRACEBACK:]

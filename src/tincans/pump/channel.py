@@ -10,7 +10,6 @@ Rules of this file
 from __future__ import annotations
 
 import os
-import random
 import threading
 import time
 import weakref
@@ -34,7 +33,7 @@ from tincans.errors import (
 )
 from tincans.pump import calling, plain_calls
 from tincans.pump.calling import PLAIN, Reading
-from tincans.pump.dialing import FIRST_BACKOFF, Attempts, Dialer
+from tincans.pump.dialing import FIRST_BACKOFF, Attempts, Dialer, jitter
 from tincans.pump.execution import Executor, release
 from tincans.pump.flows import Incoming
 from tincans.pump.hub_board import hub_board
@@ -164,7 +163,7 @@ class Channel:
         if self.on_lost is not None and not self._closed:
             self.on_lost(error)
         if self.exposes() and not self._closed:
-            reactor().call_at(time.monotonic() + self._backoff * random.uniform(0.5, 1.0), self._come_back)
+            reactor().call_at(time.monotonic() + self._backoff * jitter(), self._come_back)
 
     def _come_back(self) -> None:
         """In the background, while the other side may want to call our functions."""

@@ -8,7 +8,6 @@ Rules of this file
 from __future__ import annotations
 
 import os
-import random
 import time
 from collections.abc import Iterator
 
@@ -116,8 +115,15 @@ class Attempts:
         return wait
 
 
+def jitter() -> float:
+    """Between a half and one."""
+    import random  # only who has to wait needs it
+
+    return random.uniform(0.5, 1.0)
+
+
 def backoffs(first: float, last: float) -> Iterator[float]:
     """Longer and longer pauses in seconds, each with jitter, so that many clients do not come back at once."""
     while True:
-        yield first * random.uniform(0.5, 1.0)
+        yield first * jitter()
         first = min(first * 2, last)

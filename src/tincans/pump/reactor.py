@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import heapq
 import itertools
-import logging
 import os
 import sys
 import threading
@@ -25,6 +24,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
+from tincans.core.log import log
 from tincans.toolkit.readiness import Readiness, SystemReadiness
 
 TICK = 0.005
@@ -46,7 +46,6 @@ IDLE_SECONDS = 10.0
 LONGEST_WAIT = 3600.0
 """Seconds in the kernel at a time: epoll refuses to wait for more than 24 days."""
 
-log = logging.getLogger("tincans")
 Job = Callable[[], None]
 
 
@@ -269,7 +268,7 @@ class Reactor:
                 job()
                 self._leave()
             except Exception:  # a worker must outlive any one job
-                log.exception("A background job of tincans failed; please report this.")
+                log().exception("A background job of tincans failed; please report this.")
                 self._leave()
             del job
 
@@ -322,7 +321,7 @@ class Reactor:
             try:
                 rests = link.rest()
             except Exception:  # who leads must outlive any one link
-                log.exception("A connection can no longer be read; please report this.")
+                log().exception("A connection can no longer be read; please report this.")
                 rests = True
             if not rests:
                 self.attended[link] = None

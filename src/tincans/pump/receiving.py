@@ -15,13 +15,13 @@ Rules of this file
 from __future__ import annotations
 
 import contextlib
-import logging
 import threading
 import time
 from collections import deque
 from typing import Any, Final
 
 from tincans.contracts import Buffer, Connection
+from tincans.core.log import log
 from tincans.core.messages import Reply, Request
 from tincans.core.session import Session
 from tincans.errors import DisconnectedError, ProtocolError, TincansError
@@ -41,8 +41,6 @@ STAY = 3600.0
 
 ELSEWHERE: Final[Request[Any]] = Request(0, "", ())
 """Instead of a request: somebody else has the reading role by now."""
-
-log = logging.getLogger("tincans")
 
 
 class Receiving(Sending):
@@ -308,7 +306,7 @@ class Receiving(Sending):
                 self.pass_on()
                 return
             except Exception as error:  # a fault of ours must not leave a link that is read no more
-                log.exception("A message could not be handled; its connection is closed. Please report this.")
+                log().exception("A message could not be handled; its connection is closed. Please report this.")
                 self.lost(ProtocolError(f"A message could not be handled: {error!r}"))
                 self.pass_on()
                 return
