@@ -51,6 +51,7 @@ FACTS = Facts(
 
 _encode = Encoder().encode
 _FRAMES = Frames()
+_ONE_PART = _FRAMES.frame(b"")[:4]
 _PLAIN: Final = frozenset({NoneType, bool, int, float, str})
 _NO_NAMES = Raw(b"\x80")
 _NIL = Raw(b"\xc0")
@@ -186,11 +187,15 @@ class NativeWire:
 
     def unpack(self, data: Buffer) -> Any:
         """The value that `pack` wrote. ProtocolError for anything else."""
-        deframer = _FRAMES.decoder(len(data))
-        deframer.feed(data)
-        message: Any = self.decode(deframer.next() or [b""])
+        message: Any
+        if type(data) is bytes and data[:4] == _ONE_PART and int.from_bytes(data[4:8], "little") == len(data) - 8:
+            message = self.decode([data[8:]])  # a frame of one part, as most are
+        else:
+            deframer = _FRAMES.decoder(len(data))
+            deframer.feed(data)
+            message = self.decode(deframer.next() or [b""])
         try:
-            return self.reader(Any)(message.value, message)
+            return _read_any(message.value, message)
         except (AttributeError, msgspec.ValidationError) as error:
             raise ProtocolError(f"This is no value of the native wire: {error}") from None
 
@@ -261,3 +266,4 @@ def _rebuilt(body: Any, up: Rebuilding) -> Any:
 
 
 WIRE = NativeWire()
+_read_any = WIRE.reader(Any)
