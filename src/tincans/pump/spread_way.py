@@ -10,15 +10,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Generic, TypeVar
 
-from tincans.contracts import Board
 from tincans.pump.channel import Channel
 
 Args = tuple[Any, ...]
 Kwargs = dict[str, Any]
+C = TypeVar("C", bound=Any)
 
 
 class Shares:
@@ -49,10 +48,10 @@ class Shares:
             self._under_way[place] -= 1
 
 
-class SpreadWay:
-    """way.Way over several channels to the same address."""
+class Spread(Generic[C]):
+    """Several channels to the same address: what a call needs of them, however it is waited for."""
 
-    def __init__(self, channels: Sequence[Channel]) -> None:
+    def __init__(self, channels: Sequence[C]) -> None:
         self._channels = channels
         self._shares = Shares(len(channels))
         first = channels[0]
@@ -61,24 +60,18 @@ class SpreadWay:
         self.describe = first.describe
         self.written = first.written
         self.answer_in = first.answer_in
+        self.board = first.board
 
     @contextmanager
-    def _one(self) -> Iterator[Channel]:
+    def _one(self) -> Iterator[C]:
         place = self._shares.begin()
         try:
             yield self._channels[place]
         finally:
             self._shares.end(place)
 
-    def call(self, name: str, args: Args, kwargs: Kwargs, *, timeout: float | None) -> Any:
-        with self._one() as channel:
-            return channel.call(name, args, kwargs, timeout=timeout)
-
-    def call_again(self, name: str, args: Args, kwargs: Kwargs, *, timeout: float | None) -> Any:
-        with self._one() as channel:
-            return channel.call_again(name, args, kwargs, timeout=timeout)
-
-    def start(self, name: str, args: Args, kwargs: Kwargs, *, timeout: float | None) -> Future[Any]:
+    def start(self, name: str, args: Args, kwargs: Kwargs, *, timeout: float | None) -> Any:
+        """A future, of the channel's kind; its share ends when it is done."""
         place = self._shares.begin()
         try:
             future = self._channels[place].start(name, args, kwargs, timeout=timeout)
@@ -88,13 +81,6 @@ class SpreadWay:
         future.add_done_callback(lambda _: self._shares.end(place))
         return future
 
-    def notify(self, name: str, args: Args, kwargs: Kwargs, *, timeout: float | None) -> None:
-        with self._one() as channel:
-            channel.notify(name, args, kwargs, timeout=timeout)
-
-    def board(self, timeout: float) -> Board:
-        return self._channels[0].board(timeout)
-
     def expose(self, function: Callable[..., Any], **options: Any) -> None:
         """On each connection, for each may be called back."""
         for channel in self._channels:
@@ -103,3 +89,19 @@ class SpreadWay:
     def close(self) -> None:
         for channel in self._channels:
             channel.close()
+
+
+class SpreadWay(Spread[Channel]):
+    """way.Way over several channels to the same address."""
+
+    def call(self, name: str, args: Args, kwargs: Kwargs, *, timeout: float | None) -> Any:
+        with self._one() as channel:
+            return channel.call(name, args, kwargs, timeout=timeout)
+
+    def call_again(self, name: str, args: Args, kwargs: Kwargs, *, timeout: float | None) -> Any:
+        with self._one() as channel:
+            return channel.call_again(name, args, kwargs, timeout=timeout)
+
+    def notify(self, name: str, args: Args, kwargs: Kwargs, *, timeout: float | None) -> None:
+        with self._one() as channel:
+            channel.notify(name, args, kwargs, timeout=timeout)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol
@@ -35,13 +36,10 @@ class Source(Protocol):
     def close(self) -> None: ...
 
 
-class Iteration:
-    """An iterator as a Source: each element written by `write`, an error by `fail`, and `end` after the last."""
+class _Written(ABC):
+    """Elements as text: each written by `write`, an error by `fail`, and `end` after the last."""
 
-    def __init__(
-        self, elements: Iterator[Any], write: Callable[[Any], bytes], fail: Callable[[Exception], bytes]
-    ) -> None:
-        self._elements = elements
+    def __init__(self, write: Callable[[Any], bytes], fail: Callable[[Exception], bytes]) -> None:
         self._write = write
         self._fail = fail
         self._over = False
@@ -50,7 +48,7 @@ class Iteration:
         if self._over:
             return None
         try:
-            return self._write(next(self._elements))
+            return self._piece()
         except StopIteration:
             self._over = True
             return END
@@ -58,35 +56,43 @@ class Iteration:
             self._over = True
             return self._fail(error)
 
+    @abstractmethod
+    def _piece(self) -> bytes:
+        """The next element, written. StopIteration after the last."""
+
+
+class Iteration(_Written):
+    """An iterator as a Source."""
+
+    def __init__(
+        self, elements: Iterator[Any], write: Callable[[Any], bytes], fail: Callable[[Exception], bytes]
+    ) -> None:
+        super().__init__(write, fail)
+        self._elements = elements
+
+    def _piece(self) -> bytes:
+        return self._write(next(self._elements))
+
     def close(self) -> None:
         close = getattr(self._elements, "close", None)
         if close is not None:
             close()
 
 
-class News:
+class News(_Written):
     """A stream of the hub as a Source, with a sign of life now and then."""
 
     def __init__(self, elements: Elements, write: Callable[[Any], bytes], fail: Callable[[Exception], bytes]) -> None:
+        super().__init__(write, fail)
         self._elements = elements
-        self._write = write
-        self._fail = fail
-        self._over = False
 
-    def next(self) -> bytes | None:
-        if self._over:
-            return None
-        try:
-            element = self._elements.receive(timeout=ALIVE_EVERY)
-            if element is None:
-                return ALIVE
-            if element is not ENDED:
-                return self._write(element)
-        except Exception as error:
-            self._over = True
-            return self._fail(error)
-        self._over = True
-        return END
+    def _piece(self) -> bytes:
+        element = self._elements.receive(timeout=ALIVE_EVERY)
+        if element is None:
+            return ALIVE
+        if element is ENDED:
+            raise StopIteration
+        return self._write(element)
 
     def interrupt(self) -> None:
         """End a `next` that waits."""
