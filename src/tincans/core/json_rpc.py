@@ -93,15 +93,27 @@ def heard(text: Any) -> Heard:
     text = bytes(text).strip()
     if text[:1] != b"[":
         return Heard([_call(text)])
+    members = members_of(text)
+    if isinstance(members, Bad):
+        return Heard([members])
+    return Heard([_call(bytes(member)) for member in members], batch=True)
+
+
+def members_of(text: bytes) -> list[Raw] | Bad:
+    """The members of a batch, each undecoded; or what is wrong with the whole of it.
+
+    >>> members_of(b"[]")
+    Bad(code=-32600, message='Invalid Request: the batch is empty', id=...)
+    """
     try:
         members = _raws(text)
     except Exception:
-        return Heard([Bad(PARSE_ERROR, _NOT_JSON)])
+        return Bad(PARSE_ERROR, _NOT_JSON)
     if not members:
-        return Heard([Bad(INVALID_REQUEST, "Invalid Request: the batch is empty")])
+        return Bad(INVALID_REQUEST, "Invalid Request: the batch is empty")
     if len(members) > MOST_IN_A_BATCH:
-        return Heard([Bad(INVALID_REQUEST, f"Invalid Request: at most {MOST_IN_A_BATCH} requests in a batch")])
-    return Heard([_call(bytes(member)) for member in members], batch=True)
+        return Bad(INVALID_REQUEST, f"Invalid Request: at most {MOST_IN_A_BATCH} requests in a batch")
+    return members
 
 
 def _call(text: bytes) -> Call | Bad:
@@ -131,12 +143,12 @@ def _problem_of(found: _Object) -> str:
     return ""
 
 
-def request_of(call: Call, *, rich: bool = False, timeout: float | None) -> Request[Any]:
+def request_of(call: Call, *, timeout: float | None) -> Request[Any]:
     """The call as a message to be dispatched: its body is what the json wire reads."""
     number = 0 if call.id is None else 1
     if bytes(call.params)[:1] == b"{":
-        return Request(number, call.name, _NO_PARAMS, call.params, timeout, rich=rich)
-    return Request(number, call.name, call.params, None, timeout, rich=rich)
+        return Request(number, call.name, _NO_PARAMS, call.params, timeout)
+    return Request(number, call.name, call.params, None, timeout)
 
 
 def result_text(id: Raw, result: bytes) -> bytes:

@@ -20,8 +20,8 @@ from msgspec import UNSET, Raw, Struct, UnsetType
 from tincans.contracts import Buffer, Deframer, Framing
 from tincans.core.content_length import ContentLength
 from tincans.core.framing import LINES
-from tincans.core.json_rpc import INVALID_REQUEST, MOST_IN_A_BATCH, Bad, Call, error_text, heard, request_text, together
-from tincans.errors import TooLargeError
+from tincans.core.json_rpc import INVALID_REQUEST, Bad, Call, error_text, heard, members_of, request_text, together
+from tincans.core.sizes import too_large
 
 CANCELLED: Final = -32800
 """RequestCancelled, as language servers say."""
@@ -132,20 +132,18 @@ class Conversation:
                 self._hear_text(text)
 
     def _hear_text(self, text: bytes) -> None:
-        members: list[Any] = [text]
-        batch = None
-        if text[:1] == b"[":
-            whole = heard(text)
-            if not whole.batch:
-                self._owe([self._refusal(bad) for bad in whole.calls if isinstance(bad, Bad)], batch=False)
-                return
-            members = msgspec.json.decode(text, type=list[Raw])[:MOST_IN_A_BATCH]
-            batch = _Batch()
-            batch.missing = 1  # until all are looked at
+        if text[:1] != b"[":
+            self._hear_member(text, None)
+            return
+        members = members_of(text)
+        if isinstance(members, Bad):
+            self._owe(self._refusal(members))
+            return
+        batch = _Batch()
+        batch.missing = 1  # until all are looked at
         for member in members:
             self._hear_member(bytes(member).strip(), batch)
-        if batch is not None:
-            self._answered(batch, b"")
+        self._answered(batch, b"")
 
     def _hear_member(self, text: bytes, batch: _Batch | None) -> None:
         try:
@@ -161,7 +159,7 @@ class Conversation:
             (call,) = heard(text).calls
         if isinstance(call, Bad):
             if batch is None:
-                self._owe([self._refusal(call)], batch=False)
+                self._owe(self._refusal(call))
             else:
                 batch.answers.append(self._refusal(call))
         elif call.name.startswith("$/") and call.id is None:
@@ -220,14 +218,14 @@ class Conversation:
         """The bytes that leave for a text of the wire; none for what waits for its batch, or nobody waits for."""
         look = _look(text)
         if look.method is UNSET:
-            return self._say_answer(text, look)
+            return self._say_answer(look)
         if look.id is UNSET and _name(look.method) in ABOUT_CALLS and look.params is not UNSET:
             number = _id_in(bytes(look.params))
             if number is not None and number & 1 == self._parity:
                 return self._say_about(_name(look.method), number, bytes(look.params))
         return self._framed(text)
 
-    def _say_answer(self, text: bytes, look: _Look) -> bytes:
+    def _say_answer(self, look: _Look) -> bytes:
         number = _number(bytes(look.id)) if look.id is not UNSET and _is_number(look.id) else 0
         call = self._open.get(number)
         if call is None:
@@ -235,17 +233,15 @@ class Conversation:
         body: Any = look.result if look.error is UNSET else look.error
         member = (b'"result":%b' if look.error is UNSET else b'"error":%b') % bytes(body)
         answer = b'{"jsonrpc":"2.0",%b,"id":%b}' % (member, bytes(call.id))
-        if call.batch is None and len(framed := self._framed(answer)) > self.max_message:
-            raise TooLargeError(  # before the call is forgotten: it is answered with this instead
-                f"A message of {len(framed)} bytes is larger than the limit of {self.max_message} (max_message)."
-                " Nothing was sent. Raise the option on both sides or send it in pieces."
-            )
+        framed = self._framed(answer) if call.batch is None else b""
+        if len(framed) > self.max_message:
+            raise too_large(len(framed), self.max_message)  # before the call is forgotten: it is answered with this
         if bytes(body) == STREAM:
             call.stream = True
         else:
             self._forget(number)
         if call.batch is None:
-            return self._framed(answer)
+            return framed
         batch, call.batch = call.batch, None
         return self._added(batch, answer)
 
@@ -266,7 +262,7 @@ class Conversation:
 
     def _deliver(self, call: _Open, answer: bytes) -> None:
         if call.batch is None:
-            self._owe([answer], batch=False)
+            self._owe(answer)
         else:
             self._answered(call.batch, answer)
 
@@ -282,8 +278,8 @@ class Conversation:
             batch.answers.append(answer)
         return b"" if batch.missing else self._framed(together(batch.answers, batch=True))
 
-    def _owe(self, answers: list[bytes], *, batch: bool) -> None:
-        self.owed.append(self._framed(together(answers, batch=batch)))
+    def _owe(self, answer: bytes) -> None:
+        self.owed.append(self._framed(answer))
 
     def _framed(self, text: bytes) -> bytes:
         if not text:
