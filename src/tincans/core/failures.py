@@ -22,6 +22,10 @@ _BY_CODE: dict[str, type[TincansError]] = {
     for cls in vars(errors).values()
     if isinstance(cls, type) and issubclass(cls, TincansError) and cls is not RemoteError
 }
+CODES: dict[str, str] = {
+    name: cls.code for name, cls in vars(errors).items() if isinstance(cls, type) and issubclass(cls, TincansError)
+}
+"""The stable word of each of our errors, by its class's name: for wires that say no more of a failure than that."""
 _BUILTIN: dict[str, type[BaseException]] = {
     name: cls
     for name, cls in vars(builtins).items()

@@ -13,13 +13,14 @@ from collections.abc import Sequence
 from typing import Final
 
 from tincans.contracts import Buffer, Framing
-from tincans.core.framing import flat
+from tincans.core.deframing import HEADER, MAX_FURTHER_PARTS
+from tincans.core.framing import SMALL, flat
 from tincans.errors import ProtocolError, UnsendableError
 
 _SHORT: Final = struct.Struct("!i")
 _LONG: Final = struct.Struct("!iQ")
 _MOST_SHORT: Final = 0x7FFFFFFF
-_FRAME_HEAD: Final = 8 + 8 * 1024
+_FRAME_HEAD: Final = HEADER.size + 8 * MAX_FURTHER_PARTS
 """Bytes that a frame may have besides its parts (core/framing.py)."""
 
 
@@ -56,7 +57,7 @@ class LengthFraming:
         else:
             raise UnsendableError(f"This message has {len(parts)} parts, and only one can travel here.")
         head = header(sum(map(len, body)))
-        return [head + body[0], *body[1:]] if len(body[0]) <= 16384 else [head, *body]
+        return [head + body[0], *body[1:]] if len(body[0]) <= SMALL else [head, *body]
 
     def decoder(self, max_message: int) -> LengthReader:
         return LengthReader(self._inner if self._frames else None, max_message)

@@ -15,9 +15,9 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType
 
-from tincans import errors
 from tincans.contracts import Buffer, Parts, Reader, References
 from tincans.core.envelope import to_parts
+from tincans.core.failures import CODES
 from tincans.core.messages import Cancel, Failure, Message, Reply, Request
 from tincans.core.values import Lowering
 from tincans.errors import ProtocolError, UnsendableError
@@ -138,13 +138,7 @@ def _failure(number: int, error: Any) -> Failure:
     kind, colon, rest = text.partition(": ")
     if not colon or not kind.replace(".", "").replace("_", "").isalnum():
         kind, rest = "Exception", text
-    return Failure(number, _ERROR_CODES.get(kind, "remote"), kind, rest)
+    return Failure(number, CODES.get(kind, "remote"), kind, rest)
 
-
-_ERROR_CODES = {
-    name: kind.code
-    for name, kind in vars(errors).items()
-    if isinstance(kind, type) and issubclass(kind, errors.TincansError)
-}
 
 WIRE = CommandsWire()

@@ -20,9 +20,9 @@ from typing import Any, Literal
 import msgspec
 from msgspec import Raw
 
-from tincans import errors
 from tincans.contracts import Buffer, Parts, Reader, References
 from tincans.core.envelope import to_parts
+from tincans.core.failures import CODES
 from tincans.core.messages import End, Failure, Item, Message, Ping, Pong, Reply, Request
 from tincans.core.values import Lowering
 from tincans.errors import ProtocolError, UnsendableError
@@ -233,7 +233,7 @@ def _hear_answer(line: str) -> Message:
         return Pong()
     if line.startswith("! "):
         name, _, text = line[2:].partition(": ")
-        return Failure(_ID, _ERROR_CODES.get(name, "remote"), name, text)
+        return Failure(_ID, CODES.get(name, "remote"), name, text)
     if line.startswith("- "):
         body = _answer(line[2:])
         return Item(_ID, Raw(body), looks_rich(body))
@@ -244,11 +244,5 @@ def _hear_answer(line: str) -> Message:
 def _answer(text: str) -> bytes:
     return text.encode() if _is_json(text) else _quoted(text)
 
-
-_ERROR_CODES = {
-    name: kind.code
-    for name, kind in vars(errors).items()
-    if isinstance(kind, type) and issubclass(kind, errors.TincansError)
-}
 
 WIRE = TextWire()
