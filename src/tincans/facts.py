@@ -14,6 +14,8 @@ from typing import Literal
 
 from msgspec import Struct
 
+from tincans.errors import UnsupportedError
+
 Verb = Literal["call", "publish", "queue", "state", "flag", "lock", "share"]
 VERBS: tuple[Verb, ...] = ("call", "publish", "queue", "state", "flag", "lock", "share")
 
@@ -81,6 +83,13 @@ class Facts(Struct, frozen=True):
         verdict: Verdict = getattr(self, verb)
         return verdict
 
-    def missing(self, needs: frozenset[str]) -> dict[str, No]:
+    def missing(self, needs: frozenset[str]) -> dict[Verb, No]:
         """Those of `needs` (names of verbs) that are refused, each with its reason."""
         return {v: r for v in VERBS if v in needs and isinstance(r := self.verdict(v), No)}
+
+
+def refused(no: No, verb: Verb, url: str, operation: str = "") -> UnsupportedError:
+    """The error of a verb that the method at `url` refuses."""
+    return UnsupportedError(
+        f"{url} has no {verb}: {no.reason}. A method that has it: {no.instead}.", url=url, operation=operation or verb
+    )

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, cast, overload
 
 from tincans.contracts import Note, Policy
 from tincans.core.patience import patience
-from tincans.errors import AddressError, UnsupportedError
-from tincans.facts import VERBS, Facts
+from tincans.errors import AddressError
+from tincans.facts import VERBS, Facts, refused
 from tincans.finder import method_of
 from tincans.pump.calling import Reading
 from tincans.pump.way import Way, way_of
@@ -199,9 +199,7 @@ def check_needs(needs: Iterable[str], facts: Facts, url: str) -> None:
     if unknown:
         raise AddressError(f"needs= has {sorted(unknown)}, which are no verbs; there are {', '.join(VERBS)}.")
     for verb, no in facts.missing(wanted).items():
-        raise UnsupportedError(
-            f"{url} has no {verb}: {no.reason}. A method that has it: {no.instead}.", url=url, operation=verb
-        )
+        raise refused(no, verb, url)
 
 
 @overload

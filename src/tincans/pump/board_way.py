@@ -10,8 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from tincans.contracts import Board, Buffer, Parts, Transport
-from tincans.errors import UnsupportedError
-from tincans.facts import No
+from tincans.facts import No, refused
 
 if TYPE_CHECKING:
     from tincans.finder import Method
@@ -55,11 +54,7 @@ class BoardWay:
     def _refuse(self, operation: str) -> NoReturn:
         verdict = self._method.facts.call
         assert isinstance(verdict, No)
-        raise UnsupportedError(
-            f"{self.url} has no call: {verdict.reason}. A method that has it: {verdict.instead}.",
-            url=self.url,
-            operation=operation,
-        )
+        raise refused(verdict, "call", self.url, operation)
 
     def close(self) -> None:
         if self._board is not None:

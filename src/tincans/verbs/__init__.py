@@ -11,7 +11,7 @@ from tincans.verbs.lock import Lock
 from tincans.verbs.messages import Follower, Messages
 from tincans.verbs.queue import LEASE, MAX_DELIVERIES, Job, Queue
 from tincans.verbs.state import FLAG_PREFIX, Flag, State
-from tincans.verbs.words import SUBSCRIPTION_LIMIT, Words, no_answers
+from tincans.verbs.words import SUBSCRIPTION_LIMIT, Refusals, Words, no_answers
 
 __all__ = [
     "FLAG_PREFIX",
@@ -26,6 +26,7 @@ __all__ = [
     "Messages",
     "Note",
     "Queue",
+    "Refusals",
     "State",
     "Words",
     "no_answers",

@@ -13,7 +13,7 @@ from typing import Any
 
 from tincans.contracts import Answers, Board, Note, Policy, Topics
 from tincans.errors import UnsupportedError
-from tincans.facts import Facts, No, Verb
+from tincans.facts import Facts, No, Verb, refused
 from tincans.verbs.lock import Lock
 from tincans.verbs.messages import Follower, Messages
 from tincans.verbs.queue import Queue
@@ -22,14 +22,36 @@ from tincans.verbs.state import Flag, State
 SUBSCRIPTION_LIMIT = 10_000
 
 
-class Words:
+class Refusals:
+    """What the method at `url` has not, refused with the reason from its facts; for both faces."""
+
+    def __init__(self, facts: Facts, url: str) -> None:
+        self._facts = facts
+        self._url = url
+
+    def need(self, verb: Verb) -> None:
+        """UnsupportedError, with the reason, where the method refuses a verb."""
+        verdict = self._facts.verdict(verb)
+        if isinstance(verdict, No):
+            raise refused(verdict, verb, self._url)
+
+    def need_one_memory(self) -> None:
+        """UnsupportedError where an array cannot be the same memory in both programs."""
+        if not self._facts.one_memory:
+            raise UnsupportedError(
+                f"{self._url} cannot share memory for writing: what it moves is copied. Use a bare name, shm or unix.",
+                url=self._url,
+                operation="share",
+            )
+
+
+class Words(Refusals):
     """The verbs other than call, over one board. A Peer and a Server hand their users to this."""
 
     def __init__(self, board: Callable[[], Board], facts: Facts, url: str, timeout: float | None) -> None:
+        super().__init__(facts, url)
         self._board_maker = board
         self._made: Board | None = None
-        self._facts = facts
-        self._url = url
         self._timeout = timeout
         self._followers: list[Follower] = []
         self._publish: Callable[..., None] | None = None
@@ -48,25 +70,6 @@ class Words:
         """Close the method's own board, if one was used."""
         if self._made is not None:
             self._made.close()
-
-    def need(self, verb: Verb) -> None:
-        """UnsupportedError, with the reason, where the method refuses a verb."""
-        verdict = self._facts.verdict(verb)
-        if isinstance(verdict, No):
-            raise UnsupportedError(
-                f"{self._url} has no {verb}: {verdict.reason}. A method that has it: {verdict.instead}.",
-                url=self._url,
-                operation=verb,
-            )
-
-    def need_one_memory(self) -> None:
-        """UnsupportedError where an array cannot be the same memory in both programs."""
-        if not self._facts.one_memory:
-            raise UnsupportedError(
-                f"{self._url} cannot share memory for writing: what it moves is copied. Use a bare name, shm or unix.",
-                url=self._url,
-                operation="share",
-            )
 
     def topics(self) -> Topics:
         self.need("publish")
