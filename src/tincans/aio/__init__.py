@@ -8,9 +8,9 @@
 Connections are received from on the event loop itself, with no thread in between, where they have a descriptor.
 """
 
-from tincans.aio import raw
+from typing import TYPE_CHECKING, Any
+
 from tincans.aio.peer import Peer, connect
-from tincans.aio.server import Server, serve
 from tincans.aio.tickets import Ticket
 from tincans.aio.verbs import Flag, Job, Lock, Messages, Queue, State
 from tincans.contracts import Change, Note
@@ -41,9 +41,13 @@ from tincans.errors import (
 )
 from tincans.finder import methods
 from tincans.pump.execution import caller
-from tincans.sharing import empty
-from tincans.toolkit.files.single_instance import SingleInstance, single
 from tincans.version import VERSION as __version__
+
+if TYPE_CHECKING:
+    from tincans.aio import raw
+    from tincans.aio.server import Server, serve
+    from tincans.sharing import empty
+    from tincans.toolkit.files.single_instance import SingleInstance, single
 
 __all__ = [
     "AddressError",
@@ -90,3 +94,24 @@ __all__ = [
     "serve",
     "single",
 ]
+
+
+_LATER = {
+    "Server": "tincans.aio.server",
+    "SingleInstance": "tincans.toolkit.files.single_instance",
+    "empty": "tincans.sharing",
+    "serve": "tincans.aio.server",
+    "single": "tincans.toolkit.files.single_instance",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """What only some need is loaded by them, as in the sync face."""
+    from importlib import import_module
+
+    if name == "raw":
+        return import_module("tincans.aio.raw")
+    if name not in _LATER:
+        raise AttributeError(f"module 'tincans.aio' has no attribute {name!r}")
+    globals()[name] = found = getattr(import_module(_LATER[name]), name)
+    return found

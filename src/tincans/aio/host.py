@@ -18,11 +18,12 @@ from tincans.aio.link import AsyncLink
 from tincans.aio.local_hub import LoopHub, ThreadAsker
 from tincans.contracts import Connection, Wire
 from tincans.contracts.protocol import PublicProtocol
+from tincans.core.log import log
 from tincans.errors import ClosedError, TincansError
 from tincans.finder import Method, method_of
 from tincans.pump.door import ACCEPTS_AT_ONCE, Door, Keeper
 from tincans.pump.execution import awaited
-from tincans.pump.host import DRAIN_SECONDS, Host, log
+from tincans.pump.host import DRAIN_SECONDS, Host
 from tincans.pump.hub_board import Asker
 from tincans.pump.link import Link
 from tincans.pump.reactor import spawn
@@ -162,7 +163,7 @@ class DoorKeeper:
             self._host.door_over(self)
             return
         except Exception as error:  # out of descriptors or memory: others may leave, so try again
-            log.warning("Could not accept on %s: %s", self._door.listener.address, error)
+            log().warning("Could not accept on %s: %s", self._door.listener.address, error)
             self._stop()
             self._host.loop.call_later(TRY_AGAIN, self.begin)
 
@@ -174,7 +175,7 @@ class DoorKeeper:
                 on_loop(self._host.loop, self._host.door_over, self)
                 return
             except Exception as error:
-                log.warning("Could not accept on %s: %s", self._door.listener.address, error)
+                log().warning("Could not accept on %s: %s", self._door.listener.address, error)
                 self._host.closed.wait(TRY_AGAIN)
                 continue
             if connection is not None:
@@ -184,7 +185,7 @@ class DoorKeeper:
         try:
             self._host.admit(self._door, connection)
         except TincansError as error:
-            log.warning("Could not accept on %s: %s", self._door.listener.address, error)
+            log().warning("Could not accept on %s: %s", self._door.listener.address, error)
 
     def _stop(self) -> None:
         if self._fd is not None and not self._host.loop.is_closed():

@@ -10,7 +10,6 @@ Rules of this file
 from __future__ import annotations
 
 import concurrent.futures
-import logging
 from asyncio import _get_running_loop as running_loop
 from collections import deque
 from time import monotonic
@@ -21,6 +20,7 @@ from tincans.aio.flows import AsyncIncoming
 from tincans.aio.outbox import STRING_ERRORS, Entry, Outbox, weigh
 from tincans.aio.references import AsyncReferences
 from tincans.contracts import Buffer, Connection, Wire
+from tincans.core.log import log
 from tincans.core.messages import Message, Reply, Request
 from tincans.core.sizes import too_large
 from tincans.errors import ProtocolError, TincansError
@@ -40,8 +40,6 @@ LOOKS_IN_A_ROW = 16
 MOST_MISSES = 6
 BURST = 3
 """With more calls open than this, both ways, a short message waits for the loop's next turn: others may join it."""
-
-log = logging.getLogger("tincans")
 
 
 class AsyncLink(Link):
@@ -246,7 +244,7 @@ class AsyncLink(Link):
         except TincansError as error:
             self.lost(error)
         except Exception as error:  # a fault of ours must not leave a link that is read no more
-            log.exception("A message could not be handled; its connection is closed. Please report this.")
+            log().exception("A message could not be handled; its connection is closed. Please report this.")
             self.lost(ProtocolError(f"A message could not be handled: {error!r}"))
 
     def _receive_for_ever(self) -> None:

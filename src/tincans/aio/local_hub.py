@@ -12,7 +12,7 @@ from collections.abc import Hashable
 from typing import Any
 
 from tincans.aio.background import Loop, LoopBackground, Strand, in_thread, on_loop
-from tincans.aio.waiting import ElementWaiter, within
+from tincans.aio.waiting import ElementWaiter, settle, within
 from tincans.contracts import Policy
 from tincans.core.carried import opened
 from tincans.core.messages import Request
@@ -122,10 +122,10 @@ class LoopTicket:
 
     def heard(self) -> None:
         """The hub knows of the request."""
-        on_loop(self._loop, _set, self._heard)
+        on_loop(self._loop, settle, self._heard)
 
     def _settle(self) -> None:
-        _set(self._settled)
+        settle(self._settled)
 
     async def settled(self, timeout: float | None) -> bool:
         """Whether it was settled within `timeout` seconds; with 0, at once."""
@@ -145,11 +145,6 @@ async def written_down_soon(name: str, args: tuple[Any, ...]) -> tuple[Any, ...]
     if name in VALUES and any(map(may_be_large, args[1:2])):
         return await in_thread(lambda: written_down(name, args))
     return args
-
-
-def _set(future: asyncio.Future[bool]) -> None:
-    if not future.done():
-        future.set_result(True)
 
 
 class LoopAsker:

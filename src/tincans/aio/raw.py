@@ -20,7 +20,7 @@ from typing import Any
 
 from tincans import contracts
 from tincans.aio.background import in_thread
-from tincans.aio.waiting import Opening, within
+from tincans.aio.waiting import Opening, forget, settle, within
 from tincans.contracts import Identity
 from tincans.core.raw_framing import NOTHING, Framing
 from tincans.errors import ClosedError, DisconnectedError, TincansError, WaitTimeoutError
@@ -52,7 +52,7 @@ class Readiness:
         loop = asyncio.get_running_loop()
         future: asyncio.Future[bool] = loop.create_future()
         self._waits.add(future)
-        loop.add_reader(fd, _settle, future)
+        loop.add_reader(fd, settle, future)
         try:
             return await within(future, timeout)
         finally:
@@ -66,12 +66,7 @@ class Readiness:
         if waits and fd is not None:
             asyncio.get_running_loop().remove_reader(fd)
         for future in waits:
-            _settle(future)
-
-
-def _settle(future: asyncio.Future[bool]) -> None:
-    if not future.done():
-        future.set_result(True)
+            settle(future)
 
 
 class Connection:
@@ -130,7 +125,7 @@ class Connection:
     async def _by_thread(self, job: Callable[[], Any]) -> Any:
         """A job of the sending half. When its task is cancelled it runs on, and the next one waits for it."""
         self._away = asyncio.ensure_future(in_thread(job, long=True))
-        self._away.add_done_callback(_forget)
+        self._away.add_done_callback(forget)
         return await asyncio.shield(self._away)
 
     async def receive(self, *, timeout: float | None = WAIT) -> Any:
@@ -167,7 +162,7 @@ class Connection:
             if self._taking is None:
                 wait = SLICE if left is None else min(left, SLICE)
                 self._taking = asyncio.ensure_future(in_thread(partial(self._string.take, timeout=wait), long=True))
-                self._taking.add_done_callback(_forget)
+                self._taking.add_done_callback(forget)
             taking = self._taking
             await asyncio.wait([taking], timeout=None if left is None else left + GRACE)
             if taking.done():
@@ -241,11 +236,6 @@ class Connection:
 
     def __repr__(self) -> str:
         return f"<raw Connection {self.url}>"
-
-
-def _forget(future: asyncio.Future[Any]) -> None:
-    if not future.cancelled():
-        future.exception()  # its task was told, or was cancelled
 
 
 class Listener:

@@ -40,7 +40,7 @@ class Server:
     def __init__(self, host: AsyncHost) -> None:
         self._host = host
         self._registration: Registration | None = None
-        self._words = Words(self._board, server_facts(()), "this server", None)
+        self._words: Words  # made by `_open`, when the methods are known
         self.urls: list[str] = []
         """Where it can be reached: what to give to `connect`."""
         host.dispatcher.reserve("$describe", self._describe)

@@ -140,8 +140,7 @@ class ElementWaiter(Waiter):
         """On the loop."""
         futures, self.futures = self.futures, []
         for future in futures:
-            if not future.done():
-                future.set_result(True)
+            settle(future)
         super().nudge()
 
     async def woken(self, loop: asyncio.AbstractEventLoop, timeout: float | None) -> bool:
@@ -159,7 +158,7 @@ async def within(future: asyncio.Future[bool], timeout: float | None) -> bool:
     """The future's result, or False after `timeout` seconds; the future is done either way."""
     if timeout is None or future.done():
         return await future
-    timer = future.get_loop().call_later(max(0.0, timeout), _end_wait, future)
+    timer = future.get_loop().call_later(max(0.0, timeout), settle, future, False)
     try:
         return await future
     finally:
@@ -172,9 +171,10 @@ def forget(future: asyncio.Future[Any]) -> None:
         future.exception()
 
 
-def _end_wait(future: asyncio.Future[bool]) -> None:
+def settle(future: asyncio.Future[bool], result: bool = True) -> None:
+    """Unless it is settled already."""
     if not future.done():
-        future.set_result(False)
+        future.set_result(result)
 
 
 class Opening(Generic[T]):

@@ -9,7 +9,6 @@ Rules of this file
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
@@ -18,26 +17,22 @@ from tincans.aio.background import in_thread
 from tincans.aio.board import Answers, Board, Subscription
 from tincans.aio.verbs import Flag, Lock, Messages, Queue, State
 from tincans.contracts import Note, Policy
+from tincans.core.log import log
 from tincans.core.signature import is_async
 from tincans.errors import TincansError
 from tincans.facts import Facts
-from tincans.verbs import SUBSCRIPTION_LIMIT, no_answers
-from tincans.verbs import Words as SyncWords
-
-log = logging.getLogger("tincans")
+from tincans.verbs import SUBSCRIPTION_LIMIT, Refusals, no_answers
 
 
-class Words:
+class Words(Refusals):
     """The words over one board."""
 
     def __init__(self, board: Callable[[], Awaitable[Board]], facts: Facts, url: str, timeout: float | None) -> None:
+        super().__init__(facts, url)
         self._make_board = board
-        self._url = url
         self._making = asyncio.Lock()
         self._made: Board | None = None
         self._timeout = timeout
-        words = SyncWords(_no_board, facts, url, timeout)
-        self.need, self.need_one_memory = words.need, words.need_one_memory
         self._followers: list[Follower] = []
 
     async def board(self) -> Board:
@@ -96,10 +91,6 @@ class Words:
         self._followers.append(Follower(self.subscribe(pattern), pattern, function))
 
 
-def _no_board() -> Any:
-    """The sync words are asked for their verdicts only."""
-
-
 class Follower:
     """Runs a function for each note of a topic, one at a time, also after the other end came back."""
 
@@ -116,13 +107,13 @@ class Follower:
             except TincansError as error:
                 if not error.temporary:
                     return
-                log.warning("The subscription to %s was cut and is made again: %s", self._pattern, error)
+                log().warning("The subscription to %s was cut and is made again: %s", self._pattern, error)
                 await asyncio.sleep(0.05)
                 continue
             try:
                 await self._call(note)
             except Exception:
-                log.exception("The function for the topic %s raised.", self._pattern)
+                log().exception("The function for the topic %s raised.", self._pattern)
 
     async def _call(self, note: Note) -> None:
         if is_async(self._function):

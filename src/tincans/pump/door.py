@@ -7,7 +7,6 @@ Rules of this file
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections.abc import Mapping
@@ -17,13 +16,13 @@ from msgspec import Struct
 
 from tincans.contracts import Listener, Wire
 from tincans.core.address import Address
+from tincans.core.log import log
 from tincans.errors import ClosedError
 
 if TYPE_CHECKING:
     from tincans.pump.host import Host
 
 ACCEPTS_AT_ONCE = 64
-log = logging.getLogger("tincans")
 
 
 class Door(Struct):
@@ -77,7 +76,7 @@ class DoorKeeper:
             self.host.door_over(self)
             return
         except Exception as error:  # out of descriptors or memory: others may leave, so try again
-            log.warning("Could not accept on %s: %s", self.door.listener.address, error)
+            log().warning("Could not accept on %s: %s", self.door.listener.address, error)
             self.host.reactor.call_at(time.monotonic() + 0.1, self.begin)
             return
         if self._fd is not None:
@@ -96,7 +95,7 @@ class DoorKeeper:
                 self.host.door_over(self)
                 return
             except Exception as error:
-                log.warning("Could not accept on %s: %s", self.door.listener.address, error)
+                log().warning("Could not accept on %s: %s", self.door.listener.address, error)
                 self.host.closed.wait(0.1)
 
     def close(self) -> None:

@@ -9,7 +9,6 @@ Rules of this file
 
 from __future__ import annotations
 
-import logging
 import math
 import os
 import threading
@@ -23,6 +22,7 @@ from msgspec.structs import replace
 from tincans.contracts import Buffer, Connection, Wire
 from tincans.core.dispatch import Dispatcher
 from tincans.core.handshake import GREETING_LIMIT, GREETING_TIMEOUT, NONCE_BYTES, Accepting, Me
+from tincans.core.log import log
 from tincans.core.messages import Goodbye, Hello, Message, Request
 from tincans.errors import ClosedError, DeniedError, DisconnectedError, ProtocolError, TincansError
 from tincans.finder import Method, find_framing, find_protocol, method_of
@@ -35,6 +35,7 @@ from tincans.pump.hub_service import HubService
 from tincans.pump.keys import keys_of
 from tincans.pump.link import Link
 from tincans.pump.reactor import Background, Timer, reactor
+from tincans.pump.references import CALL_BACK
 from tincans.pump.waiting_letters import WaitingLetters
 from tincans.version import VERSION
 
@@ -44,7 +45,6 @@ if TYPE_CHECKING:
 
 MAX_STRANGERS = 4096
 DRAIN_SECONDS = 5.0
-log = logging.getLogger("tincans")
 
 
 class Host:
@@ -238,11 +238,8 @@ class Host:
         return plain_calls.serve(link, link.quick, self.executor, linger)
 
     def execute_at_once(self, link: Link, request: Request[Any]) -> bool:
-        if not request.name.startswith("$"):
-            return False
-        if request.name.startswith("$back:"):
-            return False
-        if request.name == "$describe":
+        name = request.name
+        if not name.startswith("$") or name.startswith(CALL_BACK) or name == "$describe":
             return False
         if not release(link, request):
             self.hub.request(link, request)
@@ -259,7 +256,7 @@ class Host:
         if stranger is not None:
             self._forget_cutter(link)
         if stranger is not None and isinstance(error, DeniedError):
-            log.warning("Refused %s: %s", link.identity.address, error)
+            log().warning("Refused %s: %s", link.identity.address, error)
         self.links.pop(link, None)
         self.hub.gone(link)
 

@@ -31,7 +31,7 @@ class LinkReferences:
 
     def place(self, array: Any) -> Any:
         """How an array lies in memory that is passed on; None where it had better travel as bytes."""
-        if not self._shares():
+        if not self.shares_memory:
             return None
         from tincans.toolkit.array_places import array_place  # nobody else needs it
 
@@ -39,7 +39,7 @@ class LinkReferences:
 
     def room(self, size: int) -> memoryview | None:
         """Memory to write to that is passed on; None where memory is not."""
-        if not self._shares():
+        if not self.shares_memory:
             return None
         from tincans.toolkit.array_places import room
 
@@ -48,9 +48,6 @@ class LinkReferences:
     @property
     def shares_memory(self) -> bool:
         """Whether the other end may look at the very memory that this program uses."""
-        return self._shares()
-
-    def _shares(self) -> bool:
         link = self._link()
         return link is not None and getattr(link.connection, "shares_memory", False)
 

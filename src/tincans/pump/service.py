@@ -14,7 +14,6 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from tincans.contracts import Identity, Wire
-from tincans.contracts.protocol import Elements
 from tincans.core.dispatch import Exposed
 from tincans.core.messages import Request
 from tincans.errors import CallTimeoutError, TincansError, UnsupportedError
@@ -44,9 +43,8 @@ class HostService:
         self.dispatcher = host.dispatcher
         self.keys = keys
         self._host = host
-        self._asker = host.asker(self)
-        self.ask = self._asker.ask
-        self.tell = self._asker.tell
+        asker = host.asker(self)
+        self.ask, self.tell, self.open = asker.ask, asker.tell, asker.open
 
     def find(self, name: str) -> Exposed:
         """See contracts.protocol.Service."""
@@ -87,7 +85,3 @@ class HostService:
         if outcome[1] is not None:
             raise outcome[1]
         return outcome[0]
-
-    def open(self, name: str, *args: Any, timeout: float | None) -> Elements:
-        """See contracts.protocol.Service."""
-        return self._asker.open(name, *args, timeout=timeout)

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from tincans.contracts import Note, Subscription
+from tincans.core.log import log
 from tincans.core.patience import patience
 from tincans.errors import TincansError, WaitTimeoutError
 
@@ -71,22 +72,19 @@ class Follower:
         threading.Thread(target=self._run, name=f"tincans-on-{pattern}", daemon=True).start()
 
     def _run(self) -> None:
-        import logging
-
-        log = logging.getLogger("tincans")
         while not self._closed.is_set():
             try:
                 note = self._messages.receive()
             except TincansError as error:
                 if not error.temporary:
                     return
-                log.warning("The subscription to %s was cut and is made again: %s", self._pattern, error)
+                log().warning("The subscription to %s was cut and is made again: %s", self._pattern, error)
                 self._closed.wait(0.05)
                 continue
             try:
                 self._function(note)
             except Exception:
-                log.exception("The function for the topic %s raised.", self._pattern)
+                log().exception("The function for the topic %s raised.", self._pattern)
 
     def close(self) -> None:
         """No more of it."""

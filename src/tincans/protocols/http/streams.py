@@ -32,7 +32,6 @@ class EventStream:
         self._events: deque[Event] = deque()
         self._heard = monotonic()
         self._closed = False
-        self._over = False
 
     def receive(self, *, timeout: float | None) -> Event | None:
         """The next event; None at the timeout. DisconnectedError when the stream broke off, ClosedError."""

@@ -8,13 +8,13 @@ Rules of this file
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable
 from typing import Any
 
 import msgspec
 
+from tincans.core.log import log
 from tincans.errors import ClosedError, TincansError, WaitTimeoutError
 from tincans.toolkit.document.connection import GIVEN_UP, GRACE, DocumentConnection, is_answered
 from tincans.toolkit.document.json_document import Content
@@ -30,7 +30,6 @@ LONG = 5.0
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode
-log = logging.getLogger("tincans")
 
 
 class ServingConnection(DocumentConnection):
@@ -123,7 +122,7 @@ class ServingConnection(DocumentConnection):
     def _complain(self, error: TincansError) -> None:
         if not self._is_in_trouble:
             self._is_in_trouble = True
-            log.warning("Serving goes on when this is mended: %s", error)
+            log().warning("Serving goes on when this is mended: %s", error)
 
     def _take_in(self, content: Content) -> None:
         commands = content.get("commands", {})
