@@ -21,6 +21,7 @@ from servers.needed import needed
 from servers.redis import RedisServer, redis_server
 
 import tincans
+from tincans.core.address import parse
 from tincans.errors import (
     AddressError,
     ClosedError,
@@ -33,6 +34,8 @@ from tincans.errors import (
     VersionError,
     WaitTimeoutError,
 )
+from tincans.toolkit.redis.client import RedisClient
+from tincans.toolkit.redis.line import OPTIONS, place_of
 
 CERTIFICATES = certificates()
 
@@ -360,6 +363,19 @@ def test_closing_wakes_who_waits(url: str, wait: str) -> None:
     thread.join(5)
     assert [type(error) for error in ended] == [ClosedError]
     held.close()
+
+
+def test_closing_while_a_connection_is_fetched_is_told_as_that(server: RedisServer, monkeypatch: Any) -> None:
+    place = place_of(parse(f"redis://127.0.0.1:{server.port}/0/closing"), OPTIONS)
+    client = RedisClient(place)
+
+    def fetch() -> None:
+        client.close()
+        raise TypeError("argument must be an int, or have a fileno() method.")  # as redis-py's select does then
+
+    monkeypatch.setattr(client._pool, "get_connection", fetch)
+    with pytest.raises(ClosedError):
+        client.ask("PING", timeout=1)
 
 
 # -- topics, values, locks ------------------------------------------------------------------------------------------

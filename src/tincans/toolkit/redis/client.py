@@ -93,15 +93,16 @@ class RedisClient:
             self._check_open()
             try:
                 return self._pool.get_connection()
-            except self._errors.AuthenticationError as error:
-                raise self._refusal(error) from error
-            except self._errors.ResponseError as error:
+            except (self._errors.AuthenticationError, self._errors.ResponseError) as error:
                 raise self._refusal(error) from error
             except (self._errors.ConnectionError, self._errors.TimeoutError, OSError) as error:
                 pause = next(pauses)
                 if monotonic() + pause >= deadline:
                     raise unreachable(self.place, error) from error
                 sleep(pause)
+            except BaseException:
+                self._check_open()  # as in `ask`
+                raise
 
     def _refusal(self, error: Exception) -> TincansError:
         text = str(error)
