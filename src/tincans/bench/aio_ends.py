@@ -14,7 +14,7 @@ from time import perf_counter_ns
 from typing import Any
 
 from tincans import aio
-from tincans.bench.contestant import IN_FLIGHT, Client, CrowdRun, Serving, address_file, in_background
+from tincans.bench.contestant import IN_FLIGHT, Client, CrowdRun, Serving, address_file, awaited_times_of, in_background
 
 
 async def add(a: int, b: int) -> int:
@@ -46,21 +46,13 @@ def connected(place: Path) -> Iterator[Client]:
     run = loop.run_until_complete
     peer = run(_entered(aio.connect(address_file(place).read_text())))
 
-    async def times(count: int) -> list[int]:
-        taken = []
-        for _ in range(count):
-            began = perf_counter_ns()
-            await peer.call.add(2, 5)
-            taken.append(perf_counter_ns() - began)
-        return taken
-
     async def pipeline(count: int) -> None:
         await asyncio.gather(*[peer.start.add(n, 1) for n in range(count)])
 
     try:
         yield Client(
             call=lambda a, b: run(peer.call.add(a, b)),
-            times=lambda count: run(times(count)),
+            times=lambda count: run(awaited_times_of(lambda a, b: peer.call.add(a, b), count)),
             pipeline=lambda count: run(pipeline(count)),
         )
     finally:

@@ -87,13 +87,7 @@ class Bob:
         for _ in range(2):  # memory that is used again is first touched here
             if self._client.deliver(payload) != size:
                 raise ValueError("the other program did not get all of it")
-        taken: list[int] = []
-        until = perf_counter_ns() + int(seconds * 1e9)
-        while len(taken) < 2 or (perf_counter_ns() < until and len(taken) < MOST):
-            began = perf_counter_ns()
-            self._client.deliver(payload)
-            taken.append(perf_counter_ns() - began)
-        return {**spread(taken), "count": len(taken)}
+        return _timed(lambda: self._client.deliver(payload), seconds, fewest=2)
 
     def look(self, seconds: float) -> Answer:
         """One value, read again and again."""
@@ -112,13 +106,7 @@ class Bob:
     def _again(self, function: Callable[[], object], seconds: float) -> Answer:
         for _ in range(FEWEST):
             function()
-        taken: list[int] = []
-        until = perf_counter_ns() + int(seconds * 1e9)
-        while len(taken) < FEWEST or (perf_counter_ns() < until and len(taken) < MOST):
-            began = perf_counter_ns()
-            function()
-            taken.append(perf_counter_ns() - began)
-        return {**spread(taken), "count": len(taken)}
+        return _timed(function, seconds, fewest=FEWEST)
 
     def produce(self, count: int, size: int) -> Answer:
         """Put items as fast as they are taken in."""
@@ -184,6 +172,17 @@ class Bob:
         """They leave."""
         self._crowd.close()
         return {}
+
+
+def _timed(function: Callable[[], object], seconds: float, *, fewest: int) -> Answer:
+    """Again and again for so long, and at least so often."""
+    taken: list[int] = []
+    until = perf_counter_ns() + int(seconds * 1e9)
+    while len(taken) < fewest or (perf_counter_ns() < until and len(taken) < MOST):
+        began = perf_counter_ns()
+        function()
+        taken.append(perf_counter_ns() - began)
+    return {**spread(taken), "count": len(taken)}
 
 
 def sane(answer: Any) -> bool:

@@ -7,18 +7,15 @@ Rules of this file
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import importlib.util
 import shutil
-import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from tincans.bench.listening import DIE_WITH_PARENT
+from tincans.bench.listening import die_with_parent
 
 STARTING = 10.0
 NAMES = ("redis-server", "valkey-server")
@@ -60,7 +57,7 @@ def running(place: Path) -> Iterator[tuple[int, int]]:
             stdout=log,
             stderr=log,
             start_new_session=True,
-            preexec_fn=_die_with_parent,
+            preexec_fn=die_with_parent,
         )
     try:
         _wait(port, place)
@@ -72,11 +69,6 @@ def running(place: Path) -> Iterator[tuple[int, int]]:
         except subprocess.TimeoutExpired:
             server.kill()
             server.wait()
-
-
-def _die_with_parent() -> None:
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(DIE_WITH_PARENT, signal.SIGKILL)
 
 
 def _wait(port: int, place: Path) -> None:

@@ -20,6 +20,12 @@ from typing import Any
 DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG, linux/prctl.h
 
 
+def die_with_parent() -> None:
+    """The kernel ends this program when the one that started it has ended."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(DIE_WITH_PARENT, signal.SIGKILL)
+
+
 class Orders:
     """The two ends of the conversation with the measuring program."""
 
@@ -28,8 +34,7 @@ class Orders:
         self._said = os.fdopen(os.dup(1), "w")
         os.dup2(2, 1)
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-        if sys.platform == "linux":
-            ctypes.CDLL(None).prctl(DIE_WITH_PARENT, signal.SIGKILL)
+        die_with_parent()
 
     def answer(self, told: dict[str, Any]) -> None:
         """One line; nobody who listens any more is no fault."""

@@ -6,10 +6,9 @@ import asyncio
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path
-from time import perf_counter_ns
 from typing import Any
 
-from tincans.bench.contestant import Client, Contestant, Serving, in_background
+from tincans.bench.contestant import Client, Contestant, Serving, awaited_times_of, in_background
 
 
 @contextlib.contextmanager
@@ -44,16 +43,8 @@ def connect(place: Path) -> Iterator[Client]:
         await writer.drain()
         return msgpack.unpackb(await _receive(reader))
 
-    async def times(count: int) -> list[int]:
-        taken = []
-        for _ in range(count):
-            began = perf_counter_ns()
-            await call(2, 5)
-            taken.append(perf_counter_ns() - began)
-        return taken
-
     try:
-        yield Client(call=lambda a, b: run(call(a, b)), times=lambda count: run(times(count)))
+        yield Client(call=lambda a, b: run(call(a, b)), times=lambda count: run(awaited_times_of(call, count)))
     finally:
         writer.close()
         loop.close()

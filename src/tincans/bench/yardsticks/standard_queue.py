@@ -6,40 +6,16 @@ import contextlib
 import multiprocessing
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-from tincans.bench.contestant import ANSWER, Client, Contestant, no_server
+from tincans.bench.contestant import Client, Contestant, no_server
+from tincans.bench.relatives import child_puts
 
 
 @contextlib.contextmanager
 def connect(place: Path) -> Iterator[Client]:
     context = multiprocessing.get_context("spawn")
-    items: Any = context.Queue()
-    orders: Any = context.SimpleQueue()
-    child = context.Process(target=produce, args=(items, orders), daemon=True)
-    child.start()
-    items.get(timeout=ANSWER)
-    try:
-        yield Client(
-            take=lambda: items.get(timeout=ANSWER),
-            produce=lambda count, size: orders.put((count, size)),
-            others=lambda: [child.pid or 0],
-        )
-    finally:
-        orders.put((0, 0))
-        child.join(2)
-        child.kill()
-
-
-def produce(items: Any, orders: Any) -> None:
-    """The child; its first item says that it is there."""
-    items.put(b"")
-    while True:
-        count, size = orders.get()
-        if not count:
-            return
-        for _ in range(count):
-            items.put(bytes(size))
+    with child_puts(context, context.Queue()) as client:
+        yield client
 
 
 CONTESTANTS = (
