@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 import tincans
 
 
@@ -42,3 +44,14 @@ def alice_at(path: Path) -> Iterator[Any]:
 
 def content_of(path: Path) -> Any:
     return json.loads(path.read_bytes())
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "board.json"
+
+
+@pytest.fixture
+def alice(path: Path) -> Iterator[Any]:
+    with alice_at(path) as server:
+        yield server

@@ -14,6 +14,8 @@ import time
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+from interop.alice import add, echo, join
+
 import tincans
 
 PATIENCE = 10.0
@@ -102,23 +104,8 @@ def expose(stage: Stage) -> None:
     """What can be called."""
     server = stage.server
 
-    @server.expose(safe=True)
-    def add(a: int, b: int = 10) -> int:
-        """Add two numbers.
-
-        Args:
-            a: the first one
-            b: the second one
-
-        >>> add(2, 5)
-        7
-        """
-        return a + b
-
-    @server.expose
-    def echo(value: Any) -> Any:
-        """The same."""
-        return value
+    server.expose(add, safe=True)
+    server.expose(echo)
 
     @server.expose
     def fail(text: str) -> None:
@@ -139,8 +126,4 @@ def expose(stage: Stage) -> None:
         finally:
             stage.closed.append("count")
 
-    @server.expose(safe=True)
-    def join(words: list[str], by: str = " ", upper: bool = False) -> str:
-        """Words together."""
-        text = by.join(words)
-        return text.upper() if upper else text
+    server.expose(join, safe=True)

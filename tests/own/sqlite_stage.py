@@ -6,10 +6,14 @@ import contextlib
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pytest
 from servers.needed import installed
+
+import tincans
 
 
 def rows(path: Path, statement: str) -> list[tuple[Any, ...]]:
@@ -24,3 +28,14 @@ def run(script: str, *words: object, inside: str = "") -> subprocess.CompletedPr
     if inside:
         command = [installed("unshare", "util-linux"), "-Urm", "sh", "-c", f'{inside}; exec "$@"', "sh", *command]
     return subprocess.run(command, capture_output=True, text=True, timeout=60)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "alice.db"
+
+
+@pytest.fixture
+def bob(path: Path) -> Iterator[Any]:
+    with tincans.connect(f"sqlite:{path}") as peer:
+        yield peer

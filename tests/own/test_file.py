@@ -9,13 +9,13 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import filelock
 import pytest
-from file_stage import alice_at, content_of
+from file_stage import alice, content_of, path
 
 import tincans
 import tincans.aio
@@ -23,16 +23,7 @@ from tincans.conformance.patience import eventually
 from tincans.conformance.plugin import start_alice, stop
 from tincans.errors import NameInUseError, TincansError, WaitTimeoutError
 
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "board.json"
-
-
-@pytest.fixture
-def alice(path: Path) -> Iterator[Any]:
-    with alice_at(path) as server:
-        yield server
+__all__ = ["alice", "path"]
 
 
 def test_what_it_does_not_know_stays_as_it_is(path: Path) -> None:

@@ -9,13 +9,12 @@ import subprocess
 import sys
 import textwrap
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from faults.document import kill_at_each_call, kill_at_random
-from file_stage import alice_at, content_of
+from file_stage import alice, content_of, path
 from planted import PLANTS
 from servers.needed import installed
 
@@ -24,20 +23,11 @@ import tincans.aio
 from tincans.conformance.patience import eventually
 from tincans.errors import DeniedError, FullError, KeepError
 
+__all__ = ["alice", "path"]
+
 NAMES = ["board.json", "board.json.lock", "board.json.new", "board.json.locks", "board.json.serving"]
 
 DAMAGED = [b"{", b"[1, 2]", b"\x00\xff\x00", b'{"commands": 5}', b'"text"', b'{"a": 1}{"b": 2}', b"not JSON at all\n"]
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "board.json"
-
-
-@pytest.fixture
-def alice(path: Path) -> Iterator[Any]:
-    with alice_at(path) as server:
-        yield server
 
 
 def use_everything(url: str) -> None:

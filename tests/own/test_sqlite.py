@@ -9,12 +9,12 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlite_stage import rows
+from sqlite_stage import bob, path, rows
 
 import tincans
 from tincans.conformance.patience import eventually
@@ -29,17 +29,7 @@ from tincans.errors import (
 from tincans.toolkit.files import shared_bell
 from tincans.toolkit.sqlite import answers, box, topics
 
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "alice.db"
-
-
-@pytest.fixture
-def bob(path: Path) -> Iterator[Any]:
-    with tincans.connect(f"sqlite:{path}") as peer:
-        yield peer
-
+__all__ = ["bob", "path"]
 
 # -- programs ---------------------------------------------------------------------------------------------------------
 

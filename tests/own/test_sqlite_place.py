@@ -9,13 +9,13 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from planted import PLANTS
-from sqlite_stage import run
+from sqlite_stage import bob, path, run
 
 import tincans
 from tincans.errors import (
@@ -26,16 +26,7 @@ from tincans.errors import (
 )
 from tincans.toolkit.files import local_disk
 
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "alice.db"
-
-
-@pytest.fixture
-def bob(path: Path) -> Iterator[Any]:
-    with tincans.connect(f"sqlite:{path}") as peer:
-        yield peer
+__all__ = ["bob", "path"]
 
 
 @pytest.mark.parametrize("suffix", ["", "-wal", "-shm", "-journal", ".lock"])

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hub_desk import Desk
 from keep_kills import open_keep
 
@@ -60,3 +61,21 @@ def run_script(script: str, path: Path) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])}
     command = [sys.executable, "-c", script, str(path)]
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "alice.db"
+
+
+@pytest.fixture
+def keep(path: Path) -> Iterator[Keep]:
+    keep = open_keep(path)
+    yield keep
+    keep.close()
+
+
+@pytest.fixture
+def restart(keep: Keep) -> Iterator[Restart]:
+    with restarting(keep) as again:
+        yield again

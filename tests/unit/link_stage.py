@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
+
+import pytest
 
 from tincans.contracts import Identity
 from tincans.core.messages import Message, Reply, Request
@@ -19,6 +21,9 @@ from tincans.pump.link import Link
 from tincans.pump.reactor import reactor
 from tincans.toolkit.doorbell import Doorbell
 from tincans.wires.native import WIRE
+
+SOON = 2.0
+"""Seconds within which a message that is here is handled, on a machine with much else to do."""
 
 
 class StagedConnection:
@@ -128,9 +133,20 @@ class StagedOwner:
         self.ends.append(error)
 
 
-def staged(*, connecting: bool, descriptor: bool = True) -> tuple[Link, StagedConnection, StagedOwner]:
+Stage = tuple[Link, StagedConnection, StagedOwner]
+
+
+def staged(*, connecting: bool, descriptor: bool = True) -> Stage:
     """A link of this program's reactor. `link.lost` ends it."""
     connection, owner = StagedConnection(descriptor=descriptor), StagedOwner()
     link = Link(connection, WIRE, owner, reactor(), connecting=connecting)
     link.quick = None  # the common way: plain_calls.py is tested apart
     return link, connection, owner
+
+
+@pytest.fixture
+def bob() -> Iterator[Stage]:
+    """The connecting end, read in the background as well."""
+    stage = staged(connecting=True)
+    yield stage
+    stage[0].lost(ClosedError("The test is over."))

@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from keep_kills import open_keep, run_rounds
-from keep_stage import KeptDesk, Restart, database, restarting, run_script
+from keep_stage import KeptDesk, Restart, database, keep, path, restart, run_script
 
 from tincans.core.hub import Hub, JobDelayed, JobPut, Limits, ValueDeleted
 from tincans.errors import (
@@ -22,24 +21,7 @@ from tincans.errors import (
 from tincans.toolkit.files import kept_file
 from tincans.toolkit.files.keep import Keep
 
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "alice.db"
-
-
-@pytest.fixture
-def keep(path: Path) -> Iterator[Keep]:
-    keep = open_keep(path)
-    yield keep
-    keep.close()
-
-
-@pytest.fixture
-def restart(keep: Keep) -> Iterator[Restart]:
-    with restarting(keep) as again:
-        yield again
-
+__all__ = ["keep", "path", "restart"]
 
 # -- what survives ------------------------------------------------------------------------------------------------
 

@@ -6,12 +6,12 @@ import os
 import signal
 import sqlite3
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from keep_kills import open_keep
-from keep_stage import KeptDesk, Restart, database, restarting, run_script
+from keep_stage import KeptDesk, Restart, database, keep, path, restart, run_script
 from planted import PLANTS
 
 from tincans.core.hub import JobPut, ValueSet
@@ -27,24 +27,7 @@ from tincans.toolkit.files import kept_file
 from tincans.toolkit.files.database_file import Layout
 from tincans.toolkit.files.keep import Keep
 
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "alice.db"
-
-
-@pytest.fixture
-def keep(path: Path) -> Iterator[Keep]:
-    keep = open_keep(path)
-    yield keep
-    keep.close()
-
-
-@pytest.fixture
-def restart(keep: Keep) -> Iterator[Restart]:
-    with restarting(keep) as again:
-        yield again
-
+__all__ = ["keep", "path", "restart"]
 
 # -- whose file it is ---------------------------------------------------------------------------------------------
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from link_stage import StagedConnection, StagedOwner, staged
+from link_stage import SOON, Stage, bob, staged
 from patience import in_thread
 
 import tincans
@@ -19,18 +19,7 @@ from tincans.pump import calling
 from tincans.pump.link import Link
 from tincans.pump.waiter import Waiter
 
-SOON = 2.0
-"""Seconds within which a message that is here is handled, on a machine with much else to do."""
-
-Stage = tuple[Link, StagedConnection, StagedOwner]
-
-
-@pytest.fixture
-def bob() -> Iterator[Stage]:
-    """The connecting end, read in the background as well."""
-    stage = staged(connecting=True)
-    yield stage
-    stage[0].lost(ClosedError("The test is over."))
+__all__ = ["bob"]
 
 
 @pytest.fixture

@@ -5,30 +5,17 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
 from typing import Any
 
-import pytest
-from link_stage import StagedConnection, StagedOwner, staged
+from link_stage import SOON, Stage, bob
 
 from tincans.conformance.patience import eventually
 from tincans.core.messages import Ping, Request
-from tincans.errors import ClosedError
 from tincans.pump.deadlines import Deadlines
-from tincans.pump.link import Link
 from tincans.pump.reactor import MAX_WORKERS
 from tincans.pump.waiter import Waiter
 
-SOON = 2.0
-Stage = tuple[Link, StagedConnection, StagedOwner]
-
-
-@pytest.fixture
-def bob() -> Iterator[Stage]:
-    """The connecting end."""
-    stage = staged(connecting=True)
-    yield stage
-    stage[0].lost(ClosedError("The test is over."))
+__all__ = ["bob"]
 
 
 class Crossing(deque[Any]):
