@@ -16,6 +16,8 @@ from tincans.toolkit.memory_pool import POOL, TooManyError
 if TYPE_CHECKING:
     import numpy
 
+    from tincans.toolkit.live_memory import Live
+
 Place = tuple[memoryview, int, tuple[int, ...]]
 """Bytes, the offset of the first element among them, and the strides in bytes."""
 
@@ -39,11 +41,11 @@ def array_place(array: numpy.ndarray) -> Place | None:
     begin, end = _bounds(array)
     memory = LIVE.find(begin, end - begin) if array.base is not None and end > begin else None
     if memory is not None and memory.writable:
-        return _lying(array, begin, end)
+        return _lying(array, memory, begin, end)
     if together or array.nbytes < WORTH_IT:
         return None
     if memory is not None and array.nbytes <= end - begin:
-        return _lying(array, begin, end)
+        return _lying(array, memory, begin, end)
     return _copied(array)
 
 
@@ -78,9 +80,8 @@ def _bounds(array: numpy.ndarray) -> tuple[int, int]:
     return begin, end + array.itemsize
 
 
-def _lying(array: numpy.ndarray, begin: int, end: int) -> Place | None:
-    memory = LIVE.find(begin, end - begin)
-    if memory is None or array.nbytes > end - begin:  # repeated elements are no memory of their own
+def _lying(array: numpy.ndarray, memory: Live, begin: int, end: int) -> Place | None:
+    if array.nbytes > end - begin:  # repeated elements are no memory of their own
         return None
     first: int = array.__array_interface__["data"][0]
     return memory.bytes_of(begin - memory.address, end - memory.address), first - begin, array.strides

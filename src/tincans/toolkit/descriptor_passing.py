@@ -24,6 +24,7 @@ from tincans.errors import FullError, ProtocolError
 from tincans.toolkit import sealed_memory
 from tincans.toolkit.live_memory import LIVE, is_writable, segment_of
 from tincans.toolkit.memory_pool import POOL
+from tincans.toolkit.outgoing import close_all
 from tincans.toolkit.socket_platform import RECEIVE_DESCRIPTOR_FLAGS
 from tincans.toolkit.stream import BATCH_BYTES
 
@@ -62,7 +63,7 @@ class DescriptorPassing:
                 if descriptor is not None:
                     descriptors.append(descriptor)
         except BaseException as error:
-            _close(descriptors)
+            close_all(descriptors)
             if isinstance(error, OSError):
                 raise FullError(f"A large buffer cannot be passed on: {error.strerror}. Nothing was sent.") from error
             raise
@@ -113,7 +114,7 @@ class DescriptorPassing:
             came = int.from_bytes(data, "little")
             if came == number and len(descriptors) == len(wanted):
                 return self.attach(descriptors, wanted)
-            _close(descriptors)
+            close_all(descriptors)
             if came >= number or len(data) != BATCH_BYTES:
                 raise ProtocolError(_too_few(len(wanted), len(descriptors)))
 
@@ -129,7 +130,7 @@ class DescriptorPassing:
                 )
         except BaseException:
             views.clear()
-            _close(descriptors)
+            close_all(descriptors)
             raise
         return views
 
@@ -142,10 +143,10 @@ def _receive(stream: Any, most: int, count: int | None, flags: int) -> tuple[byt
         if (level, kind) == _RIGHTS:
             descriptors.frombytes(content[: len(content) - len(content) % descriptors.itemsize])
     if not data:
-        _close(descriptors)
+        close_all(descriptors)
         raise ConnectionResetError("in the middle of a message")
     if message_flags & _CUT_OFF or (count is not None and len(descriptors) != count):
-        _close(descriptors)
+        close_all(descriptors)
         raise ProtocolError(_too_few(count, len(descriptors)))
     return data, list(descriptors)
 
@@ -164,8 +165,3 @@ def _all_of_it_is_frozen(descriptor: int, offset: int, length: int) -> bool:
 
 def _size(part: Buffer) -> int:
     return part.nbytes if isinstance(part, memoryview) else len(part)
-
-
-def _close(descriptors: Sequence[int]) -> None:
-    for descriptor in descriptors:
-        os.close(descriptor)

@@ -108,8 +108,7 @@ class Outgoing:
     def close(self) -> None:
         """Close the descriptors that have not been closed yet."""
         descriptors, self._descriptors = self._descriptors, []
-        for descriptor in descriptors:
-            os.close(descriptor)
+        close_all(descriptors)
 
 
 def size_of(part: Any) -> int:

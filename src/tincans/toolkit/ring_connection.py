@@ -88,10 +88,9 @@ class RingConnection:
         if not descriptors:
             return (parts if parts[0] else [b"", _table(0, []), *parts]), False
         number = next(self._numbers)
-        if len(mixed) == 2:  # nearly always
-            self._stream.send_batch(number, descriptors, timeout=timeout)
-            return [b"", _ONE_ROW.pack(number, 1, mixed[1].length, mixed[1].offset), mixed[0]], True
         self._stream.send_batch(number, descriptors, timeout=timeout)
+        if len(mixed) == 2:  # nearly always
+            return [b"", _ONE_ROW.pack(number, 1, mixed[1].length, mixed[1].offset), mixed[0]], True
         return [b"", _table(number, mixed), *(part for part in mixed if not isinstance(part, Passed))], True
 
     def _send_owed(self, timeout: float | None) -> bool:

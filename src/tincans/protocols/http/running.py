@@ -2,7 +2,8 @@
 
 Rules of this file
 - A function runs on a thread. One that was always quick so far runs on the loop itself, where that is allowed: a change
-  of threads costs more than it does. Once it was slow, it never does again.
+  of threads costs more than it does. Once it was slow there, it never runs there again; one that was slow on a thread
+  has to be quick for longer first.
 - Whatever waits (a question to the hub, a stream) has threads of its own, so that functions do not wait for them.
 - Every wait ends at its timeout; a function that runs on then is nobody's business any more.
 """

@@ -7,10 +7,9 @@ import uuid
 import msgspec
 
 from tincans.contracts import Buffer, Parts
-from tincans.toolkit.deadline import deadline_of, left_of
 from tincans.toolkit.document.connection import is_answered, outcome
 from tincans.toolkit.document.json_document import JsonDocument
-from tincans.toolkit.files.change_watch import watch_path
+from tincans.toolkit.files.change_watch import until
 
 _decode = msgspec.json.Decoder().decode
 
@@ -30,20 +29,7 @@ class DocumentAnswers:
 
     def collect(self, ticket: str, *, timeout: float | None) -> list[Buffer] | None:
         """See contracts.Answers."""
-        found = self._found(ticket)
-        if found is not None or timeout == 0:
-            return found
-        deadline = deadline_of(timeout)
-        watch = watch_path(self._document.path.parent)
-        try:
-            while (found := self._found(ticket)) is None:
-                left = left_of(deadline)
-                if left is not None and left <= 0:
-                    return None
-                watch.wait(timeout=left)
-        finally:
-            watch.close()
-        return found
+        return until(lambda: self._found(ticket), self._document.path.parent, timeout=timeout)
 
     def _found(self, ticket: str) -> list[Buffer] | None:
         entry = self._document.now().get("commands", {}).get(ticket)

@@ -53,9 +53,9 @@ class Draft:
     def unchanged(self) -> None:
         self.is_changed = False
 
-    def section(self, name: str, kind: type = dict) -> Any:
+    def section(self, name: str) -> Any:
         """One part of the content, made when it is not there."""
-        return self.content.setdefault(name, kind())
+        return self.content.setdefault(name, {})
 
     def next_number(self) -> int:
         """A number higher than all before it in this file."""

@@ -11,8 +11,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 
@@ -21,12 +20,10 @@ from tincans.core.hub import arguments
 from tincans.core.hub.dead_letter import DEAD, dead_letter, is_spent
 from tincans.core.hub.queue_errors import lease_lost, no_room, queue_full
 from tincans.errors import KeepError
-from tincans.toolkit.deadline import deadline_of, left_of
 from tincans.toolkit.document.json_document import Draft, JsonDocument
-from tincans.toolkit.files.change_watch import watch_path
+from tincans.toolkit.files.change_watch import until
 
 Job = dict[str, Any]
-T = TypeVar("T")
 _encode = msgspec.json.Encoder().encode
 
 
@@ -49,7 +46,8 @@ class DocumentQueues:
         job: Job = {"value": msgspec.json.decode(self._wire.pack(value))}
         if delay:
             job["due"] = time.time() + delay
-        if not self._until(lambda: self._put(queue, job, limit, policy, timeout), timeout):
+        place = self._document.path.parent
+        if not until(lambda: self._put(queue, job, limit, policy, timeout), place, timeout=timeout):
             raise no_room(queue, timeout)
 
     def _put(self, queue: str, job: Job, limit: int | None, policy: Policy, timeout: float | None) -> bool | None:
@@ -73,7 +71,12 @@ class DocumentQueues:
         """See contracts.Queues."""
         arguments.name("queue", queue)
         arguments.seconds("A lease", lease, zero=False)
-        return self._until(lambda: self._take(queue, lease, max_deliveries, timeout), timeout, queue)
+        return until(
+            lambda: self._take(queue, lease, max_deliveries, timeout),
+            self._document.path.parent,
+            timeout=timeout,
+            pause=lambda: _next_time(self._jobs(queue)) - time.time(),
+        )
 
     def _take(self, queue: str, lease: float, most: int, timeout: float | None) -> Delivery | None:
         if not _ready(self._jobs(queue)):
@@ -121,25 +124,6 @@ class DocumentQueues:
 
     def _jobs(self, queue: str) -> list[Job]:
         return _checked(self._document.now().get("queues", {}).get(queue, []))
-
-    def _until(self, attempt: Callable[[], T | None], timeout: float | None, queue: str = "") -> T | None:
-        """Attempt it after each change, and when a job's time comes, until it gives something or the time is up."""
-        found = attempt()
-        if found is not None or timeout == 0:
-            return found
-        deadline = deadline_of(timeout)
-        watch = watch_path(self._document.path.parent)
-        try:
-            while (found := attempt()) is None:
-                left = left_of(deadline)
-                if left is not None and left <= 0:
-                    return None
-                due = _next_time(self._jobs(queue)) - time.time() if queue else 1.0
-                watch.wait(timeout=max(0.001, min(1.0 if left is None else left, due)))
-                watch.silence()
-        finally:
-            watch.close()
-        return found
 
 
 def _at_least(timeout: float | None) -> float | None:

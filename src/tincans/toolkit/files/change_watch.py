@@ -13,13 +13,16 @@ import os
 import select
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
-from tincans.toolkit.deadline import deadline_of
+from tincans.toolkit.deadline import deadline_of, left_of
 from tincans.toolkit.doorbell import Doorbell
 from tincans.toolkit.files import inotify
 from tincans.toolkit.fork_guard import abandon_in_child
 
+T = TypeVar("T")
 FILE_EVENTS = inotify.MODIFY | inotify.ATTRIB | inotify.DELETE_SELF
 DIRECTORY_EVENTS = inotify.CLOSE_WRITE | inotify.MOVED_TO | inotify.DELETE
 LOOK = 1.0
@@ -123,3 +126,30 @@ def watch_path(path: Path, *, look: float = LOOK) -> ChangeWatch:
     """
     descriptor = inotify.inotify_of(path, DIRECTORY_EVENTS if path.is_dir() else FILE_EVENTS)
     return ChangeWatch(descriptor, look=look if descriptor >= 0 else min(look, LOOK_UNTOLD))
+
+
+def until(
+    attempt: Callable[[], T | None],
+    path: Path,
+    *,
+    timeout: float | None,
+    pause: Callable[[], float] = lambda: LOOK,
+) -> T | None:
+    """What `attempt` gives, tried now, after each change at `path` and after `pause()` seconds without one.
+
+    None when it gives nothing within `timeout` seconds.
+    """
+    found = attempt()
+    if found is not None or timeout == 0:
+        return found
+    deadline = deadline_of(timeout)
+    watch = watch_path(path)
+    try:
+        while (found := attempt()) is None:
+            left = left_of(deadline)
+            if left is not None and left <= 0:
+                return None
+            watch.wait(timeout=max(0.001, pause() if left is None else min(left, pause())))
+    finally:
+        watch.close()
+    return found

@@ -10,6 +10,7 @@ Rules of this file
 
 from __future__ import annotations
 
+import ctypes
 import os
 import sqlite3
 import stat
@@ -178,3 +179,13 @@ def trouble(path: Path, error: BaseException) -> KeepError:
 def held_up(path: Path, patience: float) -> WaitTimeoutError:
     """Others' transactions took all the time."""
     return WaitTimeoutError(f"Other programs held {path} for {patience:g} s. Nothing was changed. Try again.")
+
+
+def never_close(database: sqlite3.Connection | None) -> None:
+    """In a forked child: hold on to the parent's handle for ever, and never use it.
+
+    SQLite closing its copy in the child takes back a transaction that the parent is in the middle of, in the memory
+    they share, and so damages the file.
+    """
+    if database is not None:
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(database))

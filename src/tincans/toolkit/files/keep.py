@@ -11,7 +11,6 @@ Rules of this file
 
 from __future__ import annotations
 
-import ctypes
 import os
 import sqlite3
 import time
@@ -34,7 +33,7 @@ from tincans.core.hub import (
     ValueSet,
 )
 from tincans.errors import ClosedError, KeepError, TincansError
-from tincans.toolkit.files.database_file import trouble
+from tincans.toolkit.files.database_file import never_close, trouble
 from tincans.toolkit.files.kept_file import open_kept
 from tincans.toolkit.files.name_lock import acquire
 from tincans.toolkit.fork_guard import abandon_in_child
@@ -145,14 +144,9 @@ class Keep:
             self._lock.release()
 
     def abandon(self) -> None:
-        """In a forked child: never touch the database again, not even to close it (see fork_guard).
-
-        SQLite closing its copy in the child takes back a transaction that the parent is in the middle of, in the memory
-        they share, and so damages the file. So the child holds on to the object for ever.
-        """
+        """In a forked child: never touch the database again (see fork_guard)."""
         database, self._database = self._database, None
-        if database is not None:
-            ctypes.pythonapi.Py_IncRef(ctypes.py_object(database))
+        never_close(database)
 
     def _open(self) -> sqlite3.Connection:
         if self._database is None:

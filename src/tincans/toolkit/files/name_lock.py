@@ -13,6 +13,7 @@ import json
 import os
 import stat
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -100,10 +101,10 @@ def holder(path: Path) -> dict[str, Any] | None:
         os.close(descriptor)
 
 
-def discard(path: Path, guarded: Path) -> bool:
-    """Remove the lock file `path` and the socket or FIFO `guarded`, when no live program holds it; whether it was so.
+def discard(path: Path, remove: Callable[[], object]) -> bool:
+    """Remove the lock file `path` and, by `remove`, what it guards, when no live program holds it; whether it was so.
 
-    Anything else at `guarded` stays, and so does what is planted at `path`.
+    What is planted at `path` stays.
     """
     try:
         descriptor = open_private(path, create=False)
@@ -112,14 +113,19 @@ def discard(path: Path, guarded: Path) -> bool:
     try:
         if not _locked(descriptor) or not same_file(path, descriptor):
             return False
-        with suppress(FileNotFoundError):
-            status = guarded.lstat()
-            if stat.S_ISSOCK(status.st_mode) or stat.S_ISFIFO(status.st_mode):
-                guarded.unlink()
+        remove()
         path.unlink(missing_ok=True)
         return True
     finally:
         os.close(descriptor)
+
+
+def remove_endpoint(guarded: Path) -> None:
+    """Remove a socket or FIFO; anything else stays."""
+    with suppress(FileNotFoundError):
+        status = guarded.lstat()
+        if stat.S_ISSOCK(status.st_mode) or stat.S_ISFIFO(status.st_mode):
+            guarded.unlink()
 
 
 def _locked(descriptor: int) -> bool:

@@ -14,6 +14,7 @@ import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from tincans.errors import AddressError, DeniedError
@@ -50,7 +51,7 @@ def sweep() -> int:
     Every server that starts here by a name does this, so one clean start is enough after any number of kills.
     """
     locks = runtime_directory().glob("*.lock")
-    return sum(name_lock.discard(lock, lock.with_suffix("")) for lock in locks)
+    return sum(name_lock.discard(lock, partial(name_lock.remove_endpoint, lock.with_suffix(""))) for lock in locks)
 
 
 def _wanted() -> Path:

@@ -60,23 +60,22 @@ class MessageQueue:
         self._open = True
         self.fd: int = queue.mqd
         self.size: int = queue.max_message_size
+        self._busy: type[Exception] = library().BusyError
         queue.block = False
 
     def send(self, data: bytes) -> bool:
         """Put one message in; False when the queue is full."""
-        posix_ipc = library()
         try:
             self._queue.send(data)
-        except posix_ipc.BusyError:
+        except self._busy:
             return False
         return True
 
     def receive(self) -> bytes | None:
         """Take the first message out; None when there is none."""
-        posix_ipc = library()
         try:
             data: bytes = self._queue.receive()[0]
-        except posix_ipc.BusyError:
+        except self._busy:
             return None
         return data
 

@@ -10,19 +10,18 @@ Rules of this file
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import re
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from time import monotonic, sleep
 
 from tincans.errors import NameInUseError, TincansError
 from tincans.toolkit.files import name_lock
-from tincans.toolkit.files.private_file import open_private, same_file
 from tincans.toolkit.files.runtime_directory import path_of, runtime_directory
 from tincans.toolkit.mq import message_queue
 from tincans.toolkit.mq.message_queue import MessageQueue
@@ -143,22 +142,9 @@ def sweep() -> int:
 
 
 def _sweep_one(marker: Path) -> bool:
-    try:
-        descriptor = open_private(marker, create=False)
-    except (FileNotFoundError, TincansError):
-        return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if not same_file(marker, descriptor):
-            return False
-        if marker.suffix == _DOOR:
-            message_queue.remove(queue_name(marker.stem))
-        else:
-            for end in ("down", "up"):
-                message_queue.remove(queue_name(f"{marker.stem}.{end}"))
-        marker.unlink(missing_ok=True)
-        return True
-    except BlockingIOError:
-        return False
-    finally:
-        os.close(descriptor)
+    return name_lock.discard(marker, partial(_remove_queues, marker))
+
+
+def _remove_queues(marker: Path) -> None:
+    for end in ("",) if marker.suffix == _DOOR else (".down", ".up"):
+        message_queue.remove(queue_name(marker.stem + end))

@@ -20,9 +20,9 @@ from msgspec import Struct
 from tincans.contracts import Deframer, Framing, Identity
 from tincans.core.address import Address, Option
 from tincans.errors import AddressError, ProtocolError, TincansError, UnreachableError, VersionError
-from tincans.toolkit import socket_platform
 from tincans.toolkit.byte_stream import ByteStream
 from tincans.toolkit.redis.resp import OLDEST, Replies, command, refusal, too_old
+from tincans.toolkit.tcp_socket import tune
 
 OPTIONS: dict[str, Option] = {
     "timeout": Option(float, 5.0, "seconds to wait for Redis itself, to connect and for each answer"),
@@ -33,8 +33,6 @@ OPTIONS: dict[str, Option] = {
     "tls_verify": Option(bool, True, "whether the certificate and name of Redis are checked"),
 }
 DEFAULT_HOST, DEFAULT_PORT = "localhost", 6379
-_GONE_AFTER = 20
-"""Seconds until a machine that vanished is noticed, as `tcp:` has it."""
 
 
 class Place(Struct, frozen=True):
@@ -135,8 +133,7 @@ def _connect(place: Place, deadline: float) -> Any:
     left = max(0.001, deadline - monotonic())
     try:
         stream = socket.create_connection((place.host, place.port), left)
-        stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        socket_platform.keep_alive(stream, _GONE_AFTER)
+        tune(stream)
     except OSError as error:
         raise unreachable(place, error) from error
     if not place.settings["tls"]:

@@ -30,8 +30,7 @@ _MASKS = re.compile(rb"^Sig(?:Blk|Ign|Cgt):\s*([0-9a-f]+)$", re.MULTILINE)
 class SignalTarget:
     """The living program of a pid file. Made by `target_of`."""
 
-    def __init__(self, pid: int, pidfd: int, status: int, words: frozenset[str]) -> None:
-        self.pid = pid
+    def __init__(self, pidfd: int, status: int, words: frozenset[str]) -> None:
         self.words = words
         self._pidfd = pidfd
         self._status = status
@@ -84,7 +83,7 @@ def target_of(path: Path) -> SignalTarget | None:
     except (OSError, OverflowError):  # no process can have this number, or we can open nothing more now
         is_maker = None
     if is_maker:
-        return SignalTarget(pid, pidfd, status, words if _names(words) else words | {DEFAULT})
+        return SignalTarget(pidfd, status, words if _names(words) else words | {DEFAULT})
     for fd in (pidfd, status):
         if fd >= 0:
             os.close(fd)

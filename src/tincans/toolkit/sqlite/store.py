@@ -10,7 +10,6 @@ Rules of this file
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import random
 import sqlite3
 import threading
@@ -20,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from tincans.errors import ClosedError, TincansError
-from tincans.toolkit.files.database_file import held_up, is_busy, is_full, open_database, trouble
+from tincans.toolkit.files.database_file import held_up, is_busy, is_full, never_close, open_database, trouble
 from tincans.toolkit.files.local_disk import check_local
 from tincans.toolkit.files.shared_bell import SharedBell
 from tincans.toolkit.fork_guard import abandon_in_child
@@ -124,11 +123,10 @@ class Handle:
                     database.close()
 
     def abandon(self) -> None:
-        """In a forked child: hold on to the parent's handle for ever (see keep.py), and never use it."""
+        """In a forked child (see fork_guard)."""
         database, self._database = self._database, None
         self._lock = threading.Lock()
-        if database is not None:
-            ctypes.pythonapi.Py_IncRef(ctypes.py_object(database))
+        never_close(database)
 
 
 class Store:
