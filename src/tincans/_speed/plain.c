@@ -98,14 +98,13 @@ static bool put_text(struct writer *out, PyObject *text) {
     return place != NULL;
 }
 
-static bool put_bytes(struct writer *out, PyObject *value) {
-    Py_ssize_t size = PyBytes_GET_SIZE(value);
-    bool marked = size <= UINT8_MAX    ? plain_put_number(out, 0xc4, (uint64_t)size, 1)
-                  : size < PLAIN_BYTES ? plain_put_number(out, 0xc5, (uint64_t)size, 2)
+bool plain_put_bytes(struct writer *out, const void *start, size_t size) {
+    bool marked = size <= UINT8_MAX    ? plain_put_number(out, 0xc4, size, 1)
+                  : size < PLAIN_BYTES ? plain_put_number(out, 0xc5, size, 2)
                                        : false;
-    uint8_t *place = marked ? plain_room(out, (size_t)size) : NULL;
-    if (place != NULL)
-        memcpy(place, PyBytes_AS_STRING(value), (size_t)size);
+    uint8_t *place = marked ? plain_room(out, size) : NULL;
+    if (place != NULL && size != 0)
+        memcpy(place, start, size);
     return place != NULL;
 }
 
@@ -118,7 +117,7 @@ static bool put_value(struct writer *out, PyObject *value) {
     if (PyUnicode_CheckExact(value))
         return put_text(out, value);
     if (PyBytes_CheckExact(value))
-        return put_bytes(out, value);
+        return plain_put_bytes(out, PyBytes_AS_STRING(value), (size_t)PyBytes_GET_SIZE(value));
     if (PyBool_Check(value))
         return plain_put_byte(out, value == Py_True ? TRUE_BYTE : FALSE_BYTE);
     if (PyFloat_CheckExact(value))

@@ -29,6 +29,7 @@ uint8_t *plain_room(struct writer *out, size_t count);
 bool plain_put_byte(struct writer *out, uint8_t byte);
 bool plain_put_number(struct writer *out, uint8_t mark, uint64_t number, int width);
 bool plain_put_unsigned(struct writer *out, uint64_t number);
+bool plain_put_bytes(struct writer *out, const void *start, size_t size);
 bool plain_take_number(struct reader *in, int width, uint64_t *number);
 
 bool plain_is_array(PyObject *value);

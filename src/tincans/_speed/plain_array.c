@@ -77,16 +77,9 @@ static bool put_beside(struct writer *out, PyObject *array) {
 }
 
 static bool put_data(struct writer *out, PyObject *array, const Py_buffer *view) {
-    size_t size = (size_t)view->len;
-    if (out->beside != NULL && size >= LARGE)
+    if (out->beside != NULL && view->len >= LARGE)
         return put_beside(out, array);
-    bool short_one = size <= UINT8_MAX;
-    if (size > PLAIN_BYTES || !plain_put_number(out, short_one ? 0xc4 : 0xc5, size, short_one ? 1 : 2))
-        return false;
-    uint8_t *place = plain_room(out, size);
-    if (place != NULL && size != 0)
-        memcpy(place, view->buf, size);
-    return place != NULL;
+    return plain_put_bytes(out, view->buf, (size_t)view->len);
 }
 
 static bool put_payload(struct writer *out, PyObject *array, const Py_buffer *view) {
