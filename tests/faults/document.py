@@ -54,7 +54,7 @@ class Ledger:
         self.promised: set[int] = set()
 
     def hear(self, output: str) -> None:
-        for line in output.splitlines():
+        for line in output.split("\n")[:-1]:  # what a kill cut short stands last and was not said
             what, _, number = line.partition(" ")
             if what == "?":
                 self.begun.add(int(number))
