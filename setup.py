@@ -15,21 +15,13 @@ from setuptools import Extension, setup
 
 CORE = Path("src/tincans/_speed")
 
-PLAIN = [CORE / name for name in ("plain.c", "plain_array.c", "plain_fits.c", "frames.c")]
-
-
-def part(name: str, sources: list[Path]) -> Extension:
-    """One compiled module of the core."""
-    return Extension(
-        f"tincans._speed.{name}",
-        sources=sorted(path.as_posix() for path in sources),
-        depends=sorted(path.as_posix() for path in CORE.glob("*.h")),
-        extra_compile_args=["-std=c11", "-O2", "-fvisibility=hidden", "-Wall", "-Wextra"],
-        optional=True,
-    )
-
-
-modules = [part("_ring", [path for path in CORE.glob("*.c") if path not in PLAIN]), part("_plain", PLAIN)]
+core = Extension(
+    "tincans._speed._core",
+    sources=sorted(path.as_posix() for path in CORE.glob("*.c")),
+    depends=sorted(path.as_posix() for path in CORE.glob("*.h")),
+    extra_compile_args=["-std=c11", "-O2", "-fvisibility=hidden", "-Wall", "-Wextra"],
+    optional=True,
+)
 wanted = sys.platform == "linux" and os.environ.get("TINCANS_PURE", "") in ("", "0")
 
-setup(ext_modules=modules if wanted else [])
+setup(ext_modules=[core] if wanted else [])

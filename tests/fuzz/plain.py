@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy
 
-from tincans._speed import _plain
+from tincans._speed import _core
 from tincans.core.arrays import plain_array
 from tincans.core.messages import Publication, Reply, Request
 from tincans.wires.native import WIRE
@@ -23,9 +23,9 @@ PLAIN: list[Any] = [0, -1, 127, 2**40, -(2**40), 1.5, "", "text", "ä" * 40, b""
 ARRAYS = [numpy.arange(3, dtype="i4"), numpy.zeros((2, 3), "f8"), numpy.array(7, "u1"), numpy.zeros((0, 2), "?")]
 VALUES = [*PLAIN, *ARRAYS]
 SEEDS = [
-    *(_plain.request(7, "add", (value, 5), 30.0) for value in VALUES),
-    *(_plain.reply(300, value) for value in VALUES),
-    *(_plain.publication(70000, "news", value) for value in VALUES),
+    *(_core.request(7, "add", (value, 5), 30.0) for value in VALUES),
+    *(_core.reply(300, value) for value in VALUES),
+    *(_core.publication(70000, "news", value) for value in VALUES),
     *(WIRE.encode(Request(9, "f", tuple(PLAIN[:9]), None, 1.0))),
     *(WIRE.encode(Reply(9, [1, 2]))),
     *(WIRE.encode(Publication(9, "topic", 1, 4))),
@@ -55,7 +55,7 @@ def mutated(rng: random.Random) -> bytes:
 
 def check(data: bytes) -> bool:
     """Whether it was read; AssertionError when the native wire reads something else."""
-    found = _plain.read_with(plain_array, data)
+    found = _core.read_with(plain_array, data)
     if found is None:
         return False
     message: Any = WIRE.decode([data])

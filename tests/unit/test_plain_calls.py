@@ -16,7 +16,7 @@ from tincans.core.binding import Parameters
 from tincans.core.signature import signature_of
 from tincans.pump import calling, plain_calls
 
-pytest.importorskip("tincans._speed._plain", reason="no C core was built: apt-get install gcc")
+pytest.importorskip("tincans._speed._core", reason="no C core was built: apt-get install gcc")
 
 METHODS = ["unix:plain", "shm:plain", "memory:plain", "pipe:plain", "tcp://127.0.0.1:0"]
 

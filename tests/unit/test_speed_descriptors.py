@@ -16,7 +16,7 @@ from test_ring import in_background
 
 from tincans._speed import why_not
 
-core = pytest.importorskip("tincans._speed._ring", reason="no C core was built: apt-get install gcc")
+core = pytest.importorskip("tincans._speed._core", reason="no C core was built: apt-get install gcc")
 NO_SPIN = core.Patience(0.0)
 
 

@@ -16,7 +16,7 @@ from tincans.core.arrays import plain_array
 from tincans.core.messages import Message, Publication, Reply, Request
 from tincans.wires.native import WIRE
 
-plain = pytest.importorskip("tincans._speed._plain", reason="no C core was built: apt-get install gcc")
+plain = pytest.importorskip("tincans._speed._core", reason="no C core was built: apt-get install gcc")
 
 INTS = st.one_of(
     st.integers(-(2**63), 2**63 - 1),

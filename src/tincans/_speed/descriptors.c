@@ -45,7 +45,7 @@ static PyType_Slot patience_slots[] = {
 };
 
 PyType_Spec patience_type_spec = {
-    .name = "tincans._speed._ring.Patience",
+    .name = "tincans._speed._core.Patience",
     .basicsize = sizeof(struct patience_object),
     .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE,
     .slots = patience_slots,

@@ -1,13 +1,16 @@
-/* The Python module `tincans._speed._ring`: the type Ring, and waiting on descriptors in one call.
+/* The Python module `tincans._speed._core`.
  *
  * Rules of this file
- * - It starts the module and keeps its state; ring_type.c, descriptors.c and signals.c have the contents.
+ * - It starts the module and keeps its state; ring_type.c, line_type.c, ask.c, serve.c, plain.c, descriptors.c and signals.c
+ *   have the contents.
  * - Errors are raised as the classes of tincans.errors, so that no Python layer is needed on the fast path.
  */
 #include "module.h"
+#include "line.h"
 
 #include <math.h>
 #include <pthread.h>
+#include <stddef.h>
 
 static _Atomic unsigned process_number;
 
@@ -46,64 +49,94 @@ int64_t limit_deadline(struct limit *limit) {
     return limit->deadline;
 }
 
+/* What the state holds, by name: the types of this module, classes of tincans.errors, and names. */
+#define HELD(what, of) {offsetof(struct module_state, of), what}
+struct held {
+    size_t place;
+    const char *name;
+};
+
+static const struct held error_classes[] = {
+    HELD("TincansError", error),       HELD("DisconnectedError", disconnected), HELD("ClosedError", closed),
+    HELD("ProtocolError", protocol),   HELD("TooLargeError", too_large),        HELD("UnsendableError", unsendable),
+};
+static const struct held names[] = {
+    HELD("pass_on", pass_on),     HELD("nudge_next", nudge_next), HELD("look_soon", look_soon), HELD("line", line),
+    HELD("otherwise", otherwise), HELD("more", more),             HELD("failed", failed),       HELD("promised", promised),
+    HELD("function", function),   HELD("plain", plain),           HELD("slow", slow),
+};
+static const struct {
+    size_t place;
+    PyType_Spec *spec;
+} types[] = {
+    HELD(&ring_type_spec, ring_type), HELD(&patience_type_spec, patience_type), HELD(&role_type_spec, role_type),
+    HELD(&line_type_spec, line_type), HELD(&function_type_spec, function_type),
+};
+#define COUNT(array) (sizeof(array) / sizeof *(array))
+
+static PyObject **place_in(struct module_state *state, size_t place) { return (PyObject **)((char *)state + place); }
+
 static int load_errors(struct module_state *state) {
     PyObject *errors = PyImport_ImportModule("tincans.errors");
     if (errors == NULL)
         return -1;
-    struct {
-        PyObject **place;
-        const char *name;
-    } wanted[] = {
-        {&state->error, "TincansError"},       {&state->disconnected, "DisconnectedError"},
-        {&state->closed, "ClosedError"},       {&state->protocol, "ProtocolError"},
-        {&state->too_large, "TooLargeError"},  {&state->unsendable, "UnsendableError"},
-    };
     int result = 0;
-    for (size_t i = 0; i < sizeof wanted / sizeof *wanted && result == 0; i++)
-        if ((*wanted[i].place = PyObject_GetAttrString(errors, wanted[i].name)) == NULL)
-            result = -1;
+    for (size_t i = 0; i < COUNT(error_classes) && result == 0; i++) {
+        PyObject *class = PyObject_GetAttrString(errors, error_classes[i].name);
+        *place_in(state, error_classes[i].place) = class;
+        result = class == NULL ? -1 : 0;
+    }
     Py_DECREF(errors);
     return result;
+}
+
+static int make_names(struct module_state *state) {
+    for (size_t i = 0; i < COUNT(names); i++)
+        if ((*place_in(state, names[i].place) = PyUnicode_InternFromString(names[i].name)) == NULL)
+            return -1;
+    return 0;
+}
+
+static int make_types(PyObject *module, struct module_state *state) {
+    for (size_t i = 0; i < COUNT(types); i++) {
+        PyObject *type = PyType_FromModuleAndSpec(module, types[i].spec, NULL);
+        *place_in(state, types[i].place) = type;
+        if (type == NULL || PyModule_AddType(module, (PyTypeObject *)type) < 0)
+            return -1;
+    }
+    return 0;
 }
 
 static int execute(PyObject *module) {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     pthread_once(&once, watch_forks);
     struct module_state *state = PyModule_GetState(module);
-    state->ring_type = (PyTypeObject *)PyType_FromModuleAndSpec(module, &ring_type_spec, NULL);
-    state->patience_type = (PyTypeObject *)PyType_FromModuleAndSpec(module, &patience_type_spec, NULL);
-    if (state->patience_type == NULL || PyModule_AddType(module, state->patience_type) < 0)
+    if (make_types(module, state) < 0 || load_errors(state) < 0 || make_names(state) < 0)
         return -1;
-    if (state->ring_type == NULL || PyModule_AddType(module, state->ring_type) < 0 || load_errors(state) < 0)
-        return -1;
-    if (PyModule_AddFunctions(module, signal_functions) < 0)
-        return -1;
-    return PyModule_AddFunctions(module, descriptor_functions);
+    PyMethodDef *functions[] = {signal_functions, descriptor_functions, plain_functions};
+    for (size_t i = 0; i < COUNT(functions); i++)
+        if (PyModule_AddFunctions(module, functions[i]) < 0)
+            return -1;
+    return 0;
 }
 
 static int traverse(PyObject *module, visitproc visit, void *arg) {
     struct module_state *state = PyModule_GetState(module);
-    Py_VISIT(state->ring_type);
-    Py_VISIT(state->patience_type);
-    Py_VISIT(state->error);
-    Py_VISIT(state->disconnected);
-    Py_VISIT(state->closed);
-    Py_VISIT(state->protocol);
-    Py_VISIT(state->too_large);
-    Py_VISIT(state->unsendable);
+    for (size_t i = 0; i < COUNT(types); i++)
+        Py_VISIT(*place_in(state, types[i].place));
+    for (size_t i = 0; i < COUNT(error_classes); i++)
+        Py_VISIT(*place_in(state, error_classes[i].place));
     return 0;
 }
 
 static int clear(PyObject *module) {
     struct module_state *state = PyModule_GetState(module);
-    Py_CLEAR(state->ring_type);
-    Py_CLEAR(state->patience_type);
-    Py_CLEAR(state->error);
-    Py_CLEAR(state->disconnected);
-    Py_CLEAR(state->closed);
-    Py_CLEAR(state->protocol);
-    Py_CLEAR(state->too_large);
-    Py_CLEAR(state->unsendable);
+    for (size_t i = 0; i < COUNT(types); i++)
+        Py_CLEAR(*place_in(state, types[i].place));
+    for (size_t i = 0; i < COUNT(error_classes); i++)
+        Py_CLEAR(*place_in(state, error_classes[i].place));
+    for (size_t i = 0; i < COUNT(names); i++)
+        Py_CLEAR(*place_in(state, names[i].place));
     return 0;
 }
 
@@ -120,8 +153,8 @@ static PyModuleDef_Slot slots[] = {
 
 static struct PyModuleDef definition = {
     PyModuleDef_HEAD_INIT,
-    .m_name = "tincans._speed._ring",
-    .m_doc = "Messages through rings in shared memory, and waiting on descriptors in one call.",
+    .m_name = "tincans._speed._core",
+    .m_doc = "Plain messages, rings in shared memory, calls through them, and waiting on descriptors in one call.",
     .m_size = sizeof(struct module_state),
     .m_slots = slots,
     .m_traverse = traverse,
@@ -130,4 +163,4 @@ static struct PyModuleDef definition = {
 
 struct module_state *module_state_of(PyObject *ring) { return PyType_GetModuleState(Py_TYPE(ring)); }
 
-PyMODINIT_FUNC PyInit__ring(void) { return PyModuleDef_Init(&definition); }
+PyMODINIT_FUNC PyInit__core(void) { return PyModuleDef_Init(&definition); }

@@ -12,9 +12,10 @@
 #include "link.h"
 
 struct module_state {
-    PyTypeObject *ring_type;
-    PyTypeObject *patience_type;
+    PyTypeObject *ring_type, *patience_type, *role_type, *line_type, *function_type;
     PyObject *error, *disconnected, *closed, *protocol, *too_large, *unsendable; /* classes of tincans.errors */
+    /* names of attributes, which line.h's files look for */
+    PyObject *pass_on, *nudge_next, *look_soon, *line, *otherwise, *more, *failed, *promised, *function, *plain, *slow;
 };
 
 /* A timeout in seconds as a caller gave it, turned into a deadline at the first wait. */
@@ -33,8 +34,7 @@ int64_t nanoseconds_from(PyObject *seconds);
 unsigned module_process(void);
 
 struct module_state *module_state_of(PyObject *ring);
-extern PyType_Spec ring_type_spec;
-extern PyType_Spec patience_type_spec;
+extern PyType_Spec ring_type_spec, patience_type_spec;
 extern PyMethodDef descriptor_functions[];
 extern PyMethodDef signal_functions[];
 

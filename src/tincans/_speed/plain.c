@@ -143,26 +143,39 @@ static PyObject *written(const struct writer *out, bool plain) {
     return PyBytes_FromStringAndSize((const char *)out->bytes, (Py_ssize_t)out->size);
 }
 
-static bool put_request(struct writer *out, PyObject *const *given) {
-    PyObject *args = given[2], *timeout = given[3];
-    Py_ssize_t number = PyTuple_CheckExact(args) ? PyTuple_GET_SIZE(args) : PLAIN_ARGUMENTS + 1;
-    bool plain = number <= PLAIN_ARGUMENTS && PyUnicode_CheckExact(given[1]) && plain_put_byte(out, 0x96) &&
-                 plain_put_byte(out, TAG_REQUEST) && put_id(out, given[0]) && put_text(out, given[1]) &&
-                 plain_put_byte(out, (uint8_t)(0x90 | number));
+static bool begin_request(struct writer *out) { return plain_put_byte(out, 0x96) && plain_put_byte(out, TAG_REQUEST); }
+
+/* What follows the id. */
+static bool put_call(struct writer *out, PyObject *name, PyObject *const *args, Py_ssize_t number) {
+    bool plain = number <= PLAIN_ARGUMENTS && put_text(out, name) && plain_put_byte(out, (uint8_t)(0x90 | number));
     for (Py_ssize_t i = 0; plain && i < number; i++)
-        plain = put_value(out, PyTuple_GET_ITEM(args, i));
-    return plain && plain_put_byte(out, NIL) && (timeout == Py_None || PyFloat_CheckExact(timeout)) &&
-           put_value(out, timeout) && put_rich(out, NIL);
+        plain = put_value(out, args[i]);
+    return plain && plain_put_byte(out, NIL);
 }
 
-static bool put_reply(struct writer *out, PyObject *const *given) {
-    bool plain = plain_put_byte(out, 0x93) && plain_put_byte(out, TAG_REPLY) && put_id(out, given[0]) &&
-                 put_value(out, given[1]);
+static bool put_request(struct writer *out, PyObject *const *given) {
+    PyObject *args = given[2], *timeout = given[3];
+    return PyTuple_CheckExact(args) && PyUnicode_CheckExact(given[1]) && begin_request(out) && put_id(out, given[0]) &&
+           put_call(out, given[1], PySequence_Fast_ITEMS(args), PyTuple_GET_SIZE(args)) &&
+           (timeout == Py_None || PyFloat_CheckExact(timeout)) && put_value(out, timeout) && put_rich(out, NIL);
+}
+
+bool plain_put_request(struct writer *out, uint64_t id, PyObject *name, PyObject *const *args, Py_ssize_t number,
+                       double timeout) {
+    return begin_request(out) && plain_put_unsigned(out, id) && put_call(out, name, args, number) &&
+           put_double(out, timeout) && put_rich(out, NIL);
+}
+
+bool plain_put_reply(struct writer *out, PyObject *id, PyObject *value) {
+    bool plain = plain_put_byte(out, 0x93) && plain_put_byte(out, TAG_REPLY) && put_id(out, id) &&
+                 put_value(out, value);
     if (!plain || !out->rich)
         return plain;
     out->bytes[0]++;
     return plain_put_byte(out, TRUE_BYTE);
 }
+
+static bool put_reply(struct writer *out, PyObject *const *given) { return plain_put_reply(out, given[0], given[1]); }
 
 static bool put_publication(struct writer *out, PyObject *const *given) {
     return PyUnicode_CheckExact(given[1]) && plain_put_byte(out, 0x94) && plain_put_byte(out, TAG_PUBLICATION) &&
@@ -171,11 +184,15 @@ static bool put_publication(struct writer *out, PyObject *const *given) {
 
 typedef bool put_message(struct writer *out, PyObject *const *given);
 
+void plain_begin(struct writer *out) {
+    out->size = 0;
+    out->rich = false;
+    out->beside = NULL;
+}
+
 static PyObject *write_message(put_message *put, PyObject *const *given) {
     struct writer out;
-    out.size = 0;
-    out.rich = false;
-    out.beside = NULL;
+    plain_begin(&out);
     bool plain = put(&out, given);
     return written(&out, plain);
 }
@@ -183,8 +200,7 @@ static PyObject *write_message(put_message *put, PyObject *const *given) {
 /* The message and its further parts as a list. */
 static PyObject *write_beside(put_message *put, PyObject *const *given) {
     struct writer out;
-    out.size = 0;
-    out.rich = false;
+    plain_begin(&out);
     out.beside = PyList_New(1);
     if (out.beside == NULL)
         return NULL;
@@ -357,6 +373,16 @@ static PyObject *take_arguments(struct reader *in) {
 static PyObject *take_name(struct reader *in) {
     if (in->next == in->end || (*in->next & 0xe0) != 0xa0)
         return NULL;
+    if (in->name != NULL) {
+        Py_ssize_t size;
+        const char *known = PyUnicode_AsUTF8AndSize(in->name, &size);
+        if (known != NULL && size == (*in->next & 0x1f) && size < in->end - in->next &&
+            memcmp(known, in->next + 1, (size_t)size) == 0) {
+            in->next += 1 + size;
+            return Py_NewRef(in->name);
+        }
+        PyErr_Clear();
+    }
     return take_value(in);
 }
 
@@ -382,13 +408,19 @@ static PyObject *read_request(struct reader *in, int fields) {
     return result;
 }
 
+/* The value, or NULL. */
+static PyObject *take_answer(struct reader *in, int fields) {
+    uint8_t rest[] = {FALSE_BYTE, FALSE_BYTE, NIL}; /* rich, stream, buffers */
+    PyObject *value = take_value(in);
+    if (value != NULL && (!rest_is(in, rest, sizeof rest, 0) || in->end - in->next != fields - 3))
+        Py_CLEAR(value);
+    return value;
+}
+
 /* (id, value), or NULL. */
 static PyObject *read_reply(struct reader *in, int fields) {
-    uint8_t rest[] = {FALSE_BYTE, FALSE_BYTE, NIL}; /* rich, stream, buffers */
-    PyObject *id = take_id(in), *value = NULL, *result = NULL;
-    if (id != NULL && (value = take_value(in)) != NULL && rest_is(in, rest, sizeof rest, 0) &&
-        in->end - in->next == fields - 3)
-        result = PyTuple_Pack(2, id, value);
+    PyObject *id = take_id(in), *value = id == NULL ? NULL : take_answer(in, fields);
+    PyObject *result = value == NULL ? NULL : PyTuple_Pack(2, id, value);
     Py_XDECREF(id);
     Py_XDECREF(value);
     return result;
@@ -414,6 +446,52 @@ PyDoc_STRVAR(read_with_doc, "read_with(rebuild, data, /)\n--\n\n"
                             "As `read`, of bytes or of a list of parts, and arrays are what rebuild(type, shape, data) "
                             "makes of them; a message for which it raises an Exception is not plain.");
 
+/* After a message that is not plain: true when an exception stays, for it is about us and not about the message. */
+static bool must_raise(void) {
+    if (PyErr_Occurred() && (PyErr_ExceptionMatches(PyExc_MemoryError) || !PyErr_ExceptionMatches(PyExc_Exception)))
+        return true;
+    PyErr_Clear(); /* a text or an array that is none: the thorough way says so */
+    return false;
+}
+
+/* The number of fields of a message of one part, which `in` then stands before, or -1. */
+static int begin_reading(struct reader *in, PyObject *data, uint8_t tag, int least, int most) {
+    if (!PyBytes_CheckExact(data))
+        return -1;
+    const uint8_t *start = (const uint8_t *)PyBytes_AS_STRING(data);
+    Py_ssize_t size = PyBytes_GET_SIZE(data);
+    if (size < 4 || size > PLAIN_BYTES || (start[0] & 0xf0) != 0x90 || start[1] != tag)
+        return -1;
+    in->next = start + 2;
+    in->end = start + size;
+    int fields = start[0] & 0x0f;
+    return fields >= least && fields <= most ? fields : -1;
+}
+
+PyObject *plain_read_request(PyObject *data, PyObject *rebuild, PyObject *name) {
+    struct reader in = {NULL, NULL, rebuild, NULL, name, false};
+    int fields = begin_reading(&in, data, TAG_REQUEST, 6, 9);
+    PyObject *found = fields < 0 ? NULL : read_request(&in, fields);
+    if (found == NULL)
+        must_raise();
+    return found;
+}
+
+PyObject *plain_read_reply(PyObject *data, PyObject *rebuild, uint64_t *id) {
+    struct reader in = {NULL, NULL, rebuild, NULL, NULL, false};
+    int fields = begin_reading(&in, data, TAG_REPLY, 3, 6);
+    if (fields < 0)
+        return NULL;
+    uint8_t mark = *in.next++; /* there are two bytes at least */
+    *id = mark;
+    if (mark >= 0x80 && (mark < 0xcc || mark > 0xce || !plain_take_number(&in, 1 << (mark - 0xcc), id)))
+        return NULL;
+    PyObject *value = take_answer(&in, fields);
+    if (value == NULL)
+        must_raise();
+    return value;
+}
+
 static PyObject *read_any(PyObject *data, PyObject *rebuild) {
     PyObject *parts = NULL;
     if (PyList_CheckExact(data) && PyList_GET_SIZE(data) != 0) {
@@ -426,7 +504,7 @@ static PyObject *read_any(PyObject *data, PyObject *rebuild) {
     Py_ssize_t size = PyBytes_GET_SIZE(data);
     PyObject *result = NULL;
     if (size >= 4 && size <= PLAIN_BYTES && (start[0] & 0xf0) == 0x90) {
-        struct reader in = {start + 2, start + size, rebuild, parts, false};
+        struct reader in = {start + 2, start + size, rebuild, parts, NULL, false};
         int fields = start[0] & 0x0f;
         if (start[1] == TAG_REQUEST && fields >= 6 && fields <= 9)
             result = read_request(&in, fields);
@@ -435,11 +513,8 @@ static PyObject *read_any(PyObject *data, PyObject *rebuild) {
         else if (start[1] == TAG_PUBLICATION && fields >= 4 && fields <= 7)
             result = read_publication(&in, fields);
     }
-    if (result != NULL)
+    if (result != NULL || must_raise())
         return result;
-    if (PyErr_Occurred() && (PyErr_ExceptionMatches(PyExc_MemoryError) || !PyErr_ExceptionMatches(PyExc_Exception)))
-        return NULL;
-    PyErr_Clear(); /* a text or an array that is none: the thorough way says so */
     Py_RETURN_NONE;
 }
 
@@ -453,9 +528,9 @@ static PyObject *read_message_with(PyObject *Py_UNUSED(module), PyObject *const 
     return plain_right_count("read_with", count, 2) ? read_any(given[1], given[0]) : NULL;
 }
 
-/* ---- the module ---- */
+/* ---- for Python ---- */
 
-static PyMethodDef functions[] = {
+PyMethodDef plain_functions[] = {
     {"request", (PyCFunction)(void (*)(void))write_request, METH_FASTCALL, request_doc},
     {"request_beside", (PyCFunction)(void (*)(void))request_beside, METH_FASTCALL, request_beside_doc},
     {"reply_beside", (PyCFunction)(void (*)(void))reply_beside, METH_FASTCALL, reply_beside_doc},
@@ -470,23 +545,3 @@ static PyMethodDef functions[] = {
     {"join", join_frames, METH_O, "join(messages): a tuple of small messages as frames, one after the other."},
     {NULL, NULL, 0, NULL},
 };
-
-static PyModuleDef_Slot slots[] = {
-#if PY_VERSION_HEX >= 0x030C0000
-    {Py_mod_multiple_interpreters, Py_MOD_PER_INTERPRETER_GIL_SUPPORTED},
-#endif
-#ifdef Py_GIL_DISABLED
-    {Py_mod_gil, Py_MOD_GIL_NOT_USED},
-#endif
-    {0, NULL},
-};
-
-static struct PyModuleDef definition = {
-    PyModuleDef_HEAD_INIT,
-    .m_name = "tincans._speed._plain",
-    .m_doc = "Plain messages of the native wire, written and read in one call.",
-    .m_slots = slots,
-    .m_methods = functions,
-};
-
-PyMODINIT_FUNC PyInit__plain(void) { return PyModuleDef_Init(&definition); }

@@ -1,4 +1,4 @@
-/* What the files of the module `_plain` share: where a message is written to and read from. */
+/* Plain messages: where one is written to and read from. */
 #ifndef TINCANS_PLAIN_H
 #define TINCANS_PLAIN_H
 
@@ -18,10 +18,12 @@ struct writer {
     PyObject *beside; /* a list for the memory of large arrays, which travels beside the message; NULL: none may */
 };
 
-/* `rebuild` makes an array; NULL: then none is read. `parts`: the list of the message's parts, or NULL. */
+/* `rebuild` makes an array; NULL: then none is read. `parts`: the list of the message's parts, or NULL. `name`: the one
+ * of the last request, which the next one often has as well, or NULL. */
 struct reader {
     const uint8_t *next, *end;
     PyObject *rebuild, *parts;
+    PyObject *name;
     bool rich;
 };
 
@@ -36,8 +38,20 @@ bool plain_is_array(PyObject *value);
 bool plain_put_array(struct writer *out, PyObject *array);
 PyObject *plain_take_array(struct reader *in, uint64_t size);
 
+/* For who needs no Python object of the whole message (line_type.c): written to the stack, false when not plain. */
+void plain_begin(struct writer *out);
+bool plain_put_request(struct writer *out, uint64_t id, PyObject *name, PyObject *const *args, Py_ssize_t number,
+                       double timeout);
+bool plain_put_reply(struct writer *out, PyObject *id, PyObject *value);
+/* The value of a plain Reply, or (id, name, args, timeout) of a plain Request. NULL without an exception: not plain. */
+PyObject *plain_read_reply(PyObject *data, PyObject *rebuild, uint64_t *id);
+PyObject *plain_read_request(PyObject *data, PyObject *rebuild, PyObject *name);
+
 bool plain_right_count(const char *name, Py_ssize_t count, Py_ssize_t wanted);
+/* Whether plain values are what a function wants: 1, 0, or -1 with an exception. */
+int plain_fit(PyObject *args, PyObject *shape);
 PyObject *plain_fits(PyObject *module, PyObject *const *given, Py_ssize_t count);
 extern const char plain_fits_doc[];
+extern PyMethodDef plain_functions[];
 
 #endif

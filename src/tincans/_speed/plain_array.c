@@ -171,7 +171,7 @@ static PyObject *take_data(struct reader *in) {
 PyObject *plain_take_array(struct reader *in, uint64_t size) {
     if (in->rebuild == NULL || (uint64_t)(in->end - in->next) < size + 1 || *in->next++ != CODE_ARRAY)
         return NULL;
-    struct reader payload = {in->next, in->next + size, NULL, in->parts, false};
+    struct reader payload = {in->next, in->next + size, NULL, in->parts, NULL, false};
     in->next += size;
     in->rich = true;
     if (size == 0 || *payload.next++ != 0x94)

@@ -13,7 +13,7 @@ import os
 import socket
 from collections.abc import Iterator
 
-from tincans._speed._ring import Ring
+from tincans._speed._core import Ring
 from tincans.errors import DisconnectedError, ProtocolError, WaitTimeoutError
 
 __all__ = ["CAPACITY", "LARGEST_CAPACITY", "SPIN", "Ring", "accept", "offer"]

@@ -19,6 +19,7 @@ struct ring_object {
     _Atomic bool sending;
     _Atomic bool receiving;
     _Atomic bool ending;
+    bool owed; /* the memory of a message has left beside the ring, and the message itself has not */
     bool opened;
     bool freed;
     int64_t spin;
@@ -43,7 +44,11 @@ void ring_raise(struct ring_object *ring, enum link_result result, bool sending)
 void ring_raise_too_large(struct ring_object *ring, bool sending, uint64_t size);
 
 PyObject *ring_send(PyObject *self, PyObject *const *args, Py_ssize_t count);
-int ring_push_at_once(struct ring_object *ring, PyObject *part);
+/* One part, when nobody else is sending and it fits in now. 1: sent, 0: nothing left, -1: exception. */
+int ring_push_at_once(struct ring_object *ring, const void *start, uint64_t length);
+int ring_push_bytes(struct ring_object *ring, PyObject *part);
+/* The next message: its part if it has one alone, else a list of its parts; None when it did not come in time. */
+PyObject *ring_next(struct ring_object *ring, struct limit *limit);
 PyObject *ring_send_at_once(PyObject *self, PyObject *part);
 PyObject *ring_flush(PyObject *self, PyObject *timeout);
 PyObject *ring_receive(PyObject *self, PyObject *timeout);

@@ -98,7 +98,12 @@ static int collect(struct ring_object *ring) {
     }
 }
 
-static PyObject *hand_out(struct ring_object *ring) {
+/* With `alone`, a message of one part is that part: most are. */
+static PyObject *hand_out(struct ring_object *ring, bool alone) {
+    if (alone && ring->part_count == 1) {
+        ring->part_count = 0;
+        return ring->parts[0];
+    }
     PyObject *message = PyList_New((Py_ssize_t)ring->part_count);
     if (message == NULL)
         return NULL;
@@ -108,11 +113,11 @@ static PyObject *hand_out(struct ring_object *ring) {
     return message;
 }
 
-static PyObject *receive_message(struct ring_object *ring, struct limit *limit) {
+static PyObject *receive_message(struct ring_object *ring, struct limit *limit, bool alone) {
     for (;;) {
         int collected = collect(ring);
         if (collected != 0)
-            return collected > 0 ? hand_out(ring) : NULL;
+            return collected > 0 ? hand_out(ring, alone) : NULL;
         int64_t deadline = limit_deadline(limit);
         if (deadline != LINK_AT_ONCE && link_glance(&ring->link, GLANCE_ROUNDS))
             continue;
@@ -135,33 +140,32 @@ static PyObject *receive_message(struct ring_object *ring, struct limit *limit) 
     }
 }
 
-PyObject *ring_receive(PyObject *self, PyObject *timeout) {
-    struct ring_object *ring = (struct ring_object *)self;
-    struct limit limit;
-    if (!limit_from(timeout, &limit) || !ring_enter(ring, &ring->receiving))
+static PyObject *receive_within(struct ring_object *ring, struct limit *limit, bool alone) {
+    if (!ring_enter(ring, &ring->receiving))
         return NULL;
-    PyObject *message = receive_message(ring, &limit);
+    PyObject *message = receive_message(ring, limit, alone);
     ring_leave(ring, &ring->receiving);
     return message;
 }
 
-/* A message of one part as that part: most are. */
-static PyObject *alone(PyObject *message) {
-    if (message == NULL || message == Py_None || PyList_GET_SIZE(message) != 1)
-        return message;
-    PyObject *part = Py_NewRef(PyList_GET_ITEM(message, 0));
-    Py_DECREF(message);
-    return part;
+PyObject *ring_next(struct ring_object *ring, struct limit *limit) { return receive_within(ring, limit, true); }
+
+PyObject *ring_receive(PyObject *self, PyObject *timeout) {
+    struct limit limit;
+    return limit_from(timeout, &limit) ? receive_within((struct ring_object *)self, &limit, false) : NULL;
 }
 
-PyObject *ring_receive_one(PyObject *self, PyObject *timeout) { return alone(ring_receive(self, timeout)); }
+PyObject *ring_receive_one(PyObject *self, PyObject *timeout) {
+    struct limit limit;
+    return limit_from(timeout, &limit) ? ring_next((struct ring_object *)self, &limit) : NULL;
+}
 
 PyObject *ring_exchange(PyObject *self, PyObject *const *args, Py_ssize_t count) {
     if (count != 2) {
         PyErr_SetString(PyExc_TypeError, "exchange takes the message and a timeout: ring.exchange(b'message', 1.0)");
         return NULL;
     }
-    int sent = ring_push_at_once((struct ring_object *)self, args[0]);
+    int sent = ring_push_bytes((struct ring_object *)self, args[0]);
     if (sent != 1)
         return sent < 0 ? NULL : Py_NewRef(Py_False);
     return ring_receive_one(self, args[1]);

@@ -189,18 +189,13 @@ PyObject *ring_send(PyObject *self, PyObject *const *args, Py_ssize_t count) {
     return result < 0 ? NULL : PyBool_FromLong(result);
 }
 
-/* One part, when nobody else is sending and it fits in now. 1: sent, 0: nothing left, -1: exception. */
-int ring_push_at_once(struct ring_object *ring, PyObject *part) {
-    if (!PyBytes_CheckExact(part)) {
-        PyErr_SetString(PyExc_TypeError, "exchange takes the message as bytes");
-        return -1;
-    }
+int ring_push_at_once(struct ring_object *ring, const void *start, uint64_t length) {
     if (atomic_load_explicit(&ring->sending, memory_order_relaxed) || ring->kept != NULL)
         return 0;
     if (!ring_enter(ring, &ring->sending))
         return -1;
     int result = -1;
-    struct ring_part whole = {PyBytes_AS_STRING(part), (uint64_t)PyBytes_GET_SIZE(part)};
+    struct ring_part whole = {start, length};
     if (whole.length > atomic_load_explicit(&ring->max_message, memory_order_relaxed)) {
         ring_raise_too_large(ring, true, whole.length);
     } else {
@@ -218,8 +213,16 @@ int ring_push_at_once(struct ring_object *ring, PyObject *part) {
     return result;
 }
 
+/* `ring_push_at_once` of a bytes object. */
+int ring_push_bytes(struct ring_object *ring, PyObject *part) {
+    if (PyBytes_CheckExact(part))
+        return ring_push_at_once(ring, PyBytes_AS_STRING(part), (uint64_t)PyBytes_GET_SIZE(part));
+    PyErr_SetString(PyExc_TypeError, "This takes the message as bytes.");
+    return -1;
+}
+
 PyObject *ring_send_at_once(PyObject *self, PyObject *part) {
-    int sent = ring_push_at_once((struct ring_object *)self, part);
+    int sent = ring_push_bytes((struct ring_object *)self, part);
     return sent < 0 ? NULL : PyBool_FromLong(sent);
 }
 

@@ -245,6 +245,17 @@ static PyObject *get_capacity(PyObject *self, void *Py_UNUSED(unused)) {
     return PyLong_FromUnsignedLongLong(((struct ring_object *)self)->link.segment.capacity);
 }
 
+static PyObject *get_owed(PyObject *self, void *Py_UNUSED(unused)) {
+    return PyBool_FromLong(((struct ring_object *)self)->owed);
+}
+
+static int set_owed(PyObject *self, PyObject *value, void *Py_UNUSED(unused)) {
+    int owed = value == NULL ? 0 : PyObject_IsTrue(value);
+    if (owed >= 0)
+        ((struct ring_object *)self)->owed = owed != 0;
+    return owed < 0 ? -1 : 0;
+}
+
 static PyObject *get_spin(PyObject *self, void *Py_UNUSED(unused)) {
     return PyFloat_FromDouble((double)((struct ring_object *)self)->link.receiving.most / 1e9);
 }
@@ -277,6 +288,7 @@ static PyGetSetDef attributes[] = {
     {"max_message", get_max_message, set_max_message, "Bytes; the largest message either way.", NULL},
     {"capacity", get_capacity, NULL, "Bytes in each direction's ring.", NULL},
     {"spin", get_spin, NULL, "Seconds to spin at most before sleeping; 0 with one CPU.", NULL},
+    {"owed", get_owed, set_owed, "Whether a message must be sent before any other; who sends it says so.", NULL},
     {"closed", get_closed, NULL, "Whether close was called on this side.", NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
@@ -290,7 +302,7 @@ static PyType_Slot type_slots[] = {
 };
 
 PyType_Spec ring_type_spec = {
-    .name = "tincans._speed._ring.Ring",
+    .name = "tincans._speed._core.Ring",
     .basicsize = sizeof(struct ring_object),
     .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION | Py_TPFLAGS_IMMUTABLETYPE,
     .slots = type_slots,

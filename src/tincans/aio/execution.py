@@ -59,7 +59,7 @@ class AsyncExecutor(Executor):
                 if on_loop:
                     self._run_on_loop(link, request, exposed)
                     return
-        except Exception as error:
+        except BaseException as error:  # also sys.exit(): its caller waits for an answer
             self.fail(link, request, error)
             return
         self.jobs += 1
@@ -118,7 +118,7 @@ class AsyncExecutor(Executor):
         except asyncio.CancelledError:
             self.fail(link, request, CallCancelledError("The call was cancelled in the serving program."))
             raise
-        except Exception as error:
+        except BaseException as error:
             self.fail(link, request, error)
         else:
             self._answer_safely(link, request, result)

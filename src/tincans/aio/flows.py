@@ -159,7 +159,7 @@ class AsyncPull:
             pass
         except TincansError as error:
             last = failure_of(self.id, error) if self.link.dead is None else last
-        except Exception as error:
+        except (Exception, SystemExit, KeyboardInterrupt) as error:
             last = failure_of(self.id, error)
         finally:
             if self.link.session.outlets.pop(self.id, None) is not None:

@@ -53,7 +53,7 @@ class AsyncLink(Link):
         self.tasks = background
         self.references = AsyncReferences(self)
         self.read_any = wire.reader(Any, self.references)
-        self.reading.acquire()  # for good: no thread is to receive on this link
+        self.reading.acquire(False)  # for good: no thread is to receive on this link
         # A descriptor that changes, or that only says what may be received, cannot tell when more may be sent.
         in_memory = hasattr(connection, "prepare_wait")
         apart = in_memory or getattr(connection, "sends_apart", False)
@@ -68,6 +68,8 @@ class AsyncLink(Link):
     def know_connection(self) -> None:
         super().know_connection()
         self.sends_whole = False  # whatever is sent goes through the outbox
+        if self.quick is not None:
+            self.quick.line = None  # and no thread receives
 
     def on_loop(self) -> bool:
         """Whether the caller runs on this link's loop."""

@@ -44,13 +44,19 @@ class Alice:
 
     def fail(self, kind: str, text: str) -> None:
         """Raise an error of a built-in kind, or of one that the caller cannot know."""
-        kinds: dict[str, type[Exception]] = {"ValueError": ValueError, "KeyError": KeyError, "OwnError": OwnError}
+        kinds: dict[str, type[BaseException]] = {
+            "ValueError": ValueError, "KeyError": KeyError, "OwnError": OwnError, "SystemExit": SystemExit,
+        }  # fmt: skip
         raise kinds[kind](text)
 
     def sleep(self, seconds: float) -> str:
         """Take long."""
         time.sleep(seconds)
         return "awake"
+
+    async def leave(self, text: str) -> None:
+        """End the program, says an async function."""
+        raise SystemExit(text)
 
     async def nap(self, seconds: float) -> str:
         """Take long, without a thread."""

@@ -75,6 +75,16 @@ def test_an_exception_of_an_unknown_class_is_a_remote_error(alice: Any, facts: F
 
 
 @needs("call")
+def test_a_function_that_wants_to_exit_ends_nothing_but_its_call(alice: Any, facts: Facts) -> None:
+    for leave in (lambda: alice.call.fail("SystemExit", "over"), lambda: alice.call.leave("over")):
+        with pytest.raises(RemoteError, match="over") as caught:
+            leave()
+        assert caught.value.type_name == "SystemExit"
+        assert alice.call.add(1, 1) == 2
+        assert alice.call.nap(0.0) == "awake"
+
+
+@needs("call")
 def test_calls_go_on_after_an_exception(alice: Any, facts: Facts) -> None:
     for _ in range(3):
         with pytest.raises(RemoteError):

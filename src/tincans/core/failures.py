@@ -47,6 +47,22 @@ def sayable(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode()
 
 
+def survivable(error: BaseException) -> Exception:
+    """The error as an Exception, of the same name and text.
+
+    A function that says sys.exit() is in trouble with its caller; it must end no thread and no event loop of ours.
+
+    >>> survivable(SystemExit(3))
+    SystemExit(3)
+    >>> isinstance(_, Exception)
+    True
+    """
+    if isinstance(error, Exception):
+        return error
+    exception: Exception = type(type(error).__name__, (Exception,), {})(*error.args)
+    return exception.with_traceback(error.__traceback__)
+
+
 def failure_of(id: int, error: BaseException) -> Failure:
     """The message that tells the caller what went wrong. For an id of 0 nobody waits: it is logged."""
     if id == 0:

@@ -58,6 +58,8 @@ class Channel:
         self.on_lost: Callable[[TincansError], None] | None = None
         self.dialer = Dialer(address, transport, wire)
         self.latest: Link | None = None
+        self.line: Any = None
+        """The C core's way to call over the latest link, if it has one."""
         self._making = threading.Lock()
         self.used = 0.0
         self._closed = False
@@ -115,6 +117,7 @@ class Channel:
             if link is not None and link.dead is None and not link.leaving:
                 return link
             self.latest = link = self._connect(attempts)
+            self.line = None if link.quick is None else link.quick.line
             self.used = time.monotonic()
         finally:
             self._making.release()
@@ -158,6 +161,8 @@ class Channel:
 
     def goodbye(self, link: Link) -> None:
         """The server is leaving; the next call makes a new link."""
+        if link is self.latest:
+            self.line = None
 
     def lost(self, link: Link, error: TincansError) -> None:
         if self.on_lost is not None and not self._closed:
@@ -290,7 +295,7 @@ class Channel:
 
     def abandon(self) -> None:
         """In a forked child."""
-        link, self.latest = self.latest, None
+        link, self.latest, self.line = self.latest, None, None
         self._making, self._over = threading.Lock(), threading.Event()
         if link is not None:
             link.connection.abandon()

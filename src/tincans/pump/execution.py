@@ -17,7 +17,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from tincans.contracts import Identity
-from tincans.core.failures import failure_of
+from tincans.core.failures import failure_of, survivable
 from tincans.core.messages import Failure, Reply, Request
 from tincans.core.streams import WINDOW
 from tincans.errors import CallCancelledError, DisconnectedError, NotExposedError, TincansError
@@ -177,7 +177,7 @@ class Executor:
                 return
             self._run(link, request, exposed, args, kwargs)
             calling_now.set(None)  # an idle thread must not keep the memory of a large argument
-        except Exception as error:
+        except BaseException as error:  # also sys.exit(): its caller waits for an answer, whatever it is
             self.fail(link, request, error)
 
     def is_first(self, link: Link, request: Request[Any]) -> bool:
@@ -358,7 +358,10 @@ def may_have_happened(name: str) -> DisconnectedError:
 async def awaited(awaitable: Any, visit: Any) -> Any:
     """Its result; `caller()` in it is who `visit` says: the link and the request."""
     calling_now.set(visit)
-    return await awaitable
+    try:
+        return await awaitable
+    except (SystemExit, KeyboardInterrupt) as error:
+        raise survivable(error) from None
 
 
 def release(link: Link, request: Request[Any]) -> bool:

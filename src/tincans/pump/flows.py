@@ -189,7 +189,7 @@ class Pull:
                     self._finish(failure_of(self.id, error))
                 self._close()
                 return
-            except Exception as error:
+            except BaseException as error:  # also sys.exit(): who consumes it waits
                 self._finish(failure_of(self.id, error))
                 return
 

@@ -60,15 +60,15 @@ class Heartbeat:
         """A timer's job."""
         link = self._link
         in_time = time.monotonic() < self._due + INTERVAL * LATE
-        if self._asked and link.heard == self._heard and in_time:
+        if self._asked and link.heard_in_all() == self._heard and in_time:
             link.probe()  # what has come, and nobody has looked at yet
-            if link.heard == self._heard:
+            if link.heard_in_all() == self._heard:
                 link.lost(DisconnectedError(f"It was silent for {INTERVAL:g} s: stopped, overloaded, or cut off."))
         if link.dead is not None:
             return
         if not (self._steady or link.is_awaited()):
             self._beating = False
             return
-        self._asked, self._heard = True, link.heard
+        self._asked, self._heard = True, link.heard_in_all()
         link.post(Ping())
         self._next()

@@ -12,14 +12,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from tincans.contracts import Buffer
 from tincans.core.messages import Cancel
 from tincans.errors import ClosedError, DisconnectedError, ProtocolError, TincansError
 from tincans.pump.calling import BURST, Reading, as_promised, future_class, result_of, timed_out
 from tincans.pump.execution import ANSWER_TIMEOUT, SLOW, SLOW_CALLS, UNCANCELLABLE, Executor, calling_now, request_of
-from tincans.pump.quick import Quick
+from tincans.pump.quick import Quick, core_of
 from tincans.pump.receiving import SHARE, STAY
 from tincans.pump.sending import CORK_MESSAGES, CORK_SECONDS
 from tincans.pump.waiter import Waiter
@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 PASS: Final = object()
 """Not so simple; nothing was sent."""
 
+FOREVER = 9e9
+"""Seconds: from here on a timeout is none."""
+
 PROBE_AFTER = 0.05
 """Seconds of silence after which a link is looked at before it is used: a restarted server is noticed then."""
 
@@ -38,6 +41,7 @@ PROBE_AFTER = 0.05
 def function_of(channel: Channel, name: str, timeout: float | None) -> Callable[..., Any]:
     """A function that calls `name` at the other end: the short way when it can, else as `Channel.call` does."""
     seconds = -1.0 if timeout is None else float(timeout)
+    core = core_of(channel.wire)
 
     def function(*args: Any, **kwargs: Any) -> Any:
         link, now = channel.latest, monotonic()
@@ -58,7 +62,53 @@ def function_of(channel: Channel, name: str, timeout: float | None) -> Callable[
                     return answer
         return channel.call(name, args, kwargs, timeout=timeout)
 
-    return function
+    if core is None or not 0 <= seconds < FOREVER:
+        return function
+    expected = channel.reading.types.get(name, Any)
+    way = Way(channel, name, seconds, function)
+    quickest: Callable[..., Any] = core.Function(channel, name, seconds, None if expected is Any else expected, way)
+    return quickest
+
+
+class Way:
+    """What becomes of a call that the C core (ask.c) does not do alone.
+
+    `otherwise` calls from the beginning. The others end a call that was sent, with the reading role, which the core
+    gives back then.
+    """
+
+    __slots__ = ("_channel", "_name", "_seconds", "otherwise")
+
+    def __init__(self, channel: Channel, name: str, seconds: float, otherwise: Callable[..., Any]) -> None:
+        self._channel = channel
+        self._name = name
+        self._seconds = seconds
+        self.otherwise = otherwise
+
+    def promised(self, value: Any) -> Any:
+        """A plain result in the type that the caller's contract has for it."""
+        return as_promised(self._channel.dialer.wire, value, self._name, self._channel.reading)
+
+    def more(self, link: Link, id: int, came: Any) -> Any:
+        """Something else than a plain answer came, or nothing in time (None)."""
+        quick = link.quick
+        assert quick is not None
+        call = PlainCall(id, self._name, self._seconds, self._channel.reading)
+        try:
+            return _ended(link, quick, came, call)
+        except TincansError as error:
+            raise self._channel.located(error) from None
+
+    def failed(self, link: Link, id: int, error: BaseException) -> Any:
+        """Sending or receiving raised. NotImplemented: nothing was sent, and it may be called otherwise."""
+        try:
+            _failed(link, id, self._name, error)
+        except DisconnectedError as gone:
+            if gone.outcome == "not_sent":
+                return NotImplemented
+            raise self._channel.located(gone) from None
+        except TincansError as gone:
+            raise self._channel.located(gone) from None
 
 
 def starter_of(channel: Channel, name: str, timeout: float | None) -> Callable[..., Any]:
@@ -127,19 +177,16 @@ def ask(link: Link, quick: Quick, name: str, args: tuple[Any, ...], timeout: flo
         data = quick.request(id, name, args, timeout)
         try:
             answer = _exchange_beside(quick, id, name, args, timeout) if data is None else quick.exchange(data, timeout)
-            if type(answer) is list:
-                answer = quick.parts_of(answer)
-        except (DisconnectedError, ClosedError, ProtocolError) as error:
-            link.lost(error)
-            raise link.gone(getattr(error, "outcome", None) or "unknown", name) from None
-        except KeyboardInterrupt:
-            link.post(Cancel(id))  # the other side should stop as well
-            raise
-        found = quick.read(answer) if answer else None
-        if found is not None and found[0] == id and len(found) == 2:
-            link.heard += 1
-            return found[1] if not reading.types else as_promised(link.wire, found[1], name, reading)
-        return PASS if answer is False else _wait_on(link, quick, answer, PlainCall(id, name, timeout, reading))
+        except (DisconnectedError, ClosedError, ProtocolError, KeyboardInterrupt) as error:
+            _failed(link, id, name, error)
+        if answer is False:
+            return PASS
+        if type(answer) is bytes:
+            found = quick.read(answer)
+            if found is not None and found[0] == id and len(found) == 2:
+                link.heard += 1
+                return found[1] if not reading.types else as_promised(link.wire, found[1], name, reading)
+        return _ended(link, quick, answer, PlainCall(id, name, timeout, reading))
     finally:
         if link.background:
             link.pass_on()
@@ -147,6 +194,30 @@ def ask(link: Link, quick: Quick, name: str, args: tuple[Any, ...], timeout: flo
             link.reading.release()
             if link.parked:
                 link.nudge_next()
+
+
+def _failed(link: Link, id: int, name: str, error: BaseException) -> NoReturn:
+    """Sending or receiving raised: the end of the link, or of the caller's patience."""
+    if isinstance(error, (DisconnectedError, ClosedError, ProtocolError)):
+        link.lost(error)
+        raise link.gone(getattr(error, "outcome", None) or "unknown", name) from None
+    if isinstance(error, KeyboardInterrupt):
+        link.post(Cancel(id))  # the other side should stop as well
+    raise error
+
+
+def _ended(link: Link, quick: Quick, answer: Any, call: PlainCall) -> Any:
+    """The result of a call for which something else than bytes with its plain answer came, or nothing (None)."""
+    if type(answer) is list:
+        try:
+            answer = quick.parts_of(answer)
+        except TincansError as error:
+            _failed(link, call.id, call.name, error)
+        found = quick.read(answer)
+        if found is not None and found[0] == call.id and len(found) == 2:
+            link.heard += 1
+            return as_promised(link.wire, found[1], call.name, call.reading)
+    return _wait_on(link, quick, answer, call)
 
 
 def _exchange_beside(quick: Quick, id: int, name: str, args: tuple[Any, ...], timeout: float) -> Any:
@@ -207,6 +278,7 @@ def serve(link: Link, quick: Quick, executor: Executor, linger: float) -> list[B
     whole, ready, corked = link.sends_whole, quick.ready, link.corked
     pending = link.connection.pending if ready is None else ready.__len__
     queue = link.reactor.queued
+    line, how = quick.line, None if quick.line is None else _how(link, quick, executor)
     patient, count = linger, 0
     while True:
         if queue and linger < STAY:  # others have something to read as well
@@ -219,7 +291,13 @@ def serve(link: Link, quick: Quick, executor: Executor, linger: float) -> list[B
             link.more_here = False
             if corked and not pending():
                 link.uncork()
-        data: Any = ready.popleft() if ready and link.dead is None else receive(patient)
+        data: Any
+        if line is not None:
+            data = line.serve(how, linger, linger < STAY)
+            if data is False:
+                return None
+        else:
+            data = ready.popleft() if ready and link.dead is None else receive(patient)
         if data is None or data == b"":
             return quick.parts_of(data) or []
         beside = type(data) is list
@@ -266,7 +344,7 @@ def serve(link: Link, quick: Quick, executor: Executor, linger: float) -> list[B
                     link.uncork()
             elif link.more_here or link.posted or corked or string.owes_word or not send(answer):
                 link.reply_parts([answer], timeout=ANSWER_TIMEOUT)
-        except Exception as error:
+        except BaseException as error:  # also sys.exit(): its caller waits for an answer
             executor.fail(link, request_of(found), error)
         if beside:  # a waiting thread must not keep the memory of the last request
             data = found = args = None
@@ -274,6 +352,23 @@ def serve(link: Link, quick: Quick, executor: Executor, linger: float) -> list[B
         result = None
         if not reading.acquire(False):
             return None
+
+
+def _how(link: Link, quick: Quick, executor: Executor) -> tuple[Any, ...]:
+    """What the C core (serve.c) needs to run the requests of a link: tables, and what becomes of their results."""
+
+    def finish(found: Any, result: Any) -> None:
+        if not _answered_beside(link, quick, found[0], result):
+            executor.answer(link, request_of(found), result)
+
+    def fail(found: Any, error: BaseException) -> None:
+        executor.fail(link, request_of(found), error)
+
+    def say(data: bytes) -> None:
+        link.reply_parts([data], timeout=ANSWER_TIMEOUT)
+
+    session, exposed = link.session, executor.dispatcher.exposed
+    return exposed, link.reactor.queued, calling_now, UNCANCELLABLE, finish, fail, say, session.other_parity
 
 
 def _answered_beside(link: Link, quick: Quick, id: int, result: Any) -> bool:

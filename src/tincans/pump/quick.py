@@ -9,13 +9,14 @@ Rules of this file
 from __future__ import annotations
 
 import sys
+import threading
 from collections import deque
 from collections.abc import Callable
 from functools import cache, partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 
 from tincans import _speed
-from tincans.contracts import Buffer
+from tincans.contracts import Buffer, Wire
 from tincans.errors import WaitTimeoutError
 
 if TYPE_CHECKING:
@@ -35,11 +36,13 @@ class Quick:
     is the second half, `send(data)` the first. They are for a `string` that owes no message
     (toolkit/ring_connection.py), and what they give as a list, or as an empty part, is made `whole` by the string.
 
+    `line` is the C core's own way over a ring: a whole call, or a whole answer, in one step.
+
     `send_beside(parts)` is `send` for what `request_beside` or `reply_beside` gave: large arrays, over a ring only.
     """
 
     __slots__ = (
-        "exchange", "fits", "live", "publication", "publication_beside", "read", "ready", "receive", "reply",
+        "exchange", "fits", "line", "live", "publication", "publication_beside", "read", "ready", "receive", "reply",
         "reply_beside", "request", "request_beside", "send", "send_beside", "string",
     )  # fmt: skip
 
@@ -53,6 +56,7 @@ class Quick:
         self.publication_beside = plain.publication_beside
         self.read, self.fits = partial(plain.read_with, plain_array), plain.fits
         self.ready: deque[bytes] | None = None
+        self.line: Any = None
         self.string: Any = getattr(link.connection, "decided", None) or link.connection
         ring = getattr(self.string, "ring", None)
         self.send: Callable[[bytes], bool]
@@ -67,6 +71,7 @@ class Quick:
         else:
             self.send_beside = _beside(link, self.string)
             self.send, self.receive, self.exchange = ring.send_at_once, ring.receive_one, ring.exchange
+            self.line = _line(link, plain, ring, plain_array)
 
     def parts_of(self, data: Any) -> list[Buffer] | None:
         """What `exchange` or `receive` gave, as a message's parts; None when nothing came."""
@@ -74,6 +79,13 @@ class Quick:
             return None
         parts: list[Buffer] = self.string.whole(data if type(data) is list else [data])
         return parts
+
+
+def _line(link: Link, core: Any, ring: Any, rebuild: Any) -> Any:
+    """The link as the C core sees it."""
+    session, attended = link.session, link.reactor.attended
+    tables = session.calls, session.running, session.inlets, link.dropped, link.posted, link.corked, link.parked
+    return core.Line(ring, link.reading, link, *tables, attended, session.new_id, rebuild)
 
 
 class AloneString:
@@ -148,16 +160,35 @@ def _beside(link: Link, string: Any) -> Callable[[list[Any]], bool]:
 
 
 @cache
-def _plain() -> Any:
+def _core() -> Any:
     """The C module, or None without it. A free-threaded program does without: two threads could meet in `exchange`."""
     if _speed.why_not() or not getattr(sys, "_is_gil_enabled", lambda: True)():
         return None
-    from tincans._speed import _plain
+    from tincans._speed import _core
 
-    return _plain
+    return _core
+
+
+def core_of(wire: Wire) -> Any:
+    """The C core, for a wire that it can write; else None."""
+    return _core() if getattr(wire, "plain", False) else None
 
 
 def quick_of(link: Link) -> Quick | None:
     """The shortest way for a link, if there is one."""
-    plain = _plain() if getattr(link.wire, "plain", False) else None
+    plain = core_of(link.wire)
     return None if plain is None else Quick(link, plain)
+
+
+class Role(Protocol):
+    """The role of the one who reads a link: a lock that nobody waits for."""
+
+    def acquire(self, blocking: Literal[False], /) -> bool: ...
+    def release(self) -> None: ...
+    def locked(self) -> bool: ...
+
+
+def role() -> Role:
+    """A role that is free."""
+    core = _core()
+    return threading.Lock() if core is None else core.Role()

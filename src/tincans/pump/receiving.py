@@ -25,7 +25,7 @@ from tincans.core.log import log
 from tincans.core.messages import Reply, Request
 from tincans.core.session import Session
 from tincans.errors import DisconnectedError, ProtocolError, TincansError
-from tincans.pump.quick import Quick
+from tincans.pump.quick import Quick, role
 from tincans.pump.reactor import Background, reactor
 from tincans.pump.sending import Sending
 from tincans.pump.waiter import Waiting
@@ -58,7 +58,7 @@ class Receiving(Sending):
         self.dead: TincansError | None = None
         self.heard = 0
         self.background = False
-        self.reading = threading.Lock()
+        self.reading = role()
         self._accepting = accepting  # callers read for themselves; only who serves waits for more
         self._fd = connection.fileno()
         self._dying = threading.Lock()
@@ -268,9 +268,16 @@ class Receiving(Sending):
 
     # -- in the background -----------------------------------------------------------------------------------------
 
+    def heard_in_all(self) -> int:
+        """How many messages have been received."""
+        line = None if self.quick is None else self.quick.line
+        return self.heard if line is None else self.heard + int(line.heard)
+
     def attend(self) -> None:
         """See to it that the connection is read even while no thread waits for anything."""
         self.background = True
+        if self.quick is not None and self.quick.line is not None:
+            self.quick.line.background = True
         self.mind()
         if self.dead is None:
             self.reactor.attend(self)
@@ -356,8 +363,8 @@ class Receiving(Sending):
             return True
         if self.corked:
             self.reactor.submit(self.uncork)
-        if self.heard != self._heard_before:
-            self._heard_before = self.heard
+        if (heard := self.heard_in_all()) != self._heard_before:
+            self._heard_before = heard
             return self._fd is None and self.reading.locked()
         return self._rearm()
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from tincans.contracts import Identity, Wire
 from tincans.core.dispatch import Exposed
+from tincans.core.failures import survivable
 from tincans.core.messages import Request
 from tincans.errors import CallTimeoutError, TincansError, UnsupportedError
 from tincans.pump.execution import LOOK_AGAIN, calling_now
@@ -66,6 +67,8 @@ class HostService:
             if hasattr(result, "__anext__"):
                 result = self._host.driven(result)
             return result
+        except (SystemExit, KeyboardInterrupt) as error:
+            raise survivable(error) from None
         finally:
             self._host.executor.active.discard(id(request))
             calling_now.reset(before)

@@ -13,6 +13,8 @@ import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from typing import Any
 
+from tincans.core.failures import survivable
+
 _loop: asyncio.AbstractEventLoop | None = None
 _starting = threading.Lock()
 
@@ -86,7 +88,10 @@ def iterate(elements: AsyncIterator[Any], on: asyncio.AbstractEventLoop | None =
 
 
 async def _next(elements: AsyncIterator[Any]) -> Any:
-    return await elements.__anext__()
+    try:
+        return await elements.__anext__()
+    except (SystemExit, KeyboardInterrupt) as error:
+        raise survivable(error) from None  # it would end the loop
 
 
 async def _close(close: Callable[[], Any]) -> None:

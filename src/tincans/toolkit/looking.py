@@ -32,9 +32,9 @@ def waiting(stream: Stream) -> Callable[[], bytes | None]:
     """
     if not isinstance(stream, socket.socket) or _speed.why_not():
         return partial(_sleep, stream.recv)
-    from tincans._speed import _ring
+    from tincans._speed import _core
 
-    return partial(_ring.receive_waiting, stream.fileno(), _ring.Patience(SPIN))
+    return partial(_core.receive_waiting, stream.fileno(), _core.Patience(SPIN))
 
 
 def _sleep(receive: Callable[..., bytes]) -> bytes | None:
@@ -47,9 +47,9 @@ def _sleep(receive: Callable[..., bytes]) -> bytes | None:
 def take_apart(reader: Any) -> None:
     """Let a reader of frames find all whole messages at once, by the C core."""
     if isinstance(reader, FrameReader) and not _speed.why_not():
-        from tincans._speed import _plain
+        from tincans._speed import _core
 
-        reader.split = _plain.split
+        reader.split = _core.split
 
 
 def joining(framing: Any) -> Callable[[tuple[Any, ...]], bytes]:
@@ -60,7 +60,7 @@ def joining(framing: Any) -> Callable[[tuple[Any, ...]], bytes]:
     b'one\\ntwo\\n'
     """
     if isinstance(framing, Frames) and not _speed.why_not():
-        from tincans._speed import _plain
+        from tincans._speed import _core
 
-        return _plain.join
+        return _core.join
     return lambda messages: b"".join([buffer for message in messages for buffer in framing.encode([message])])

@@ -50,7 +50,6 @@ class RingConnection:
         self.pending = ring.pending
         self.prepare_wait = ring.prepare_wait
         self.weigh = stream.weigh
-        self.owes_word = False  # its memory has left, and the ring had no room for the message itself
         self._owed: Parts = ()
         self.max_message = max_message
         abandon_in_child(self)
@@ -63,6 +62,11 @@ class RingConnection:
     @max_message.setter
     def max_message(self, size: int) -> None:
         self.ring.max_message = self._stream.max_message = size
+
+    @property
+    def owes_word(self) -> bool:
+        """Whether a message's memory has left, and the ring had no room for the message itself."""
+        return self.ring.owed
 
     @property
     def shares_memory(self) -> bool:
@@ -80,7 +84,7 @@ class RingConnection:
             if not begun:
                 raise _no_room()
             self._owed = [bytes(part) for part in parts]  # now or before anything else: its memory has left
-            self.owes_word = True
+            self.ring.owed = True
 
     def _beside(self, parts: Parts, timeout: float | None) -> tuple[Parts, bool]:
         """The message for the ring, and whether the memory of its large parts has left."""
@@ -95,7 +99,7 @@ class RingConnection:
 
     def _send_owed(self, timeout: float | None) -> bool:
         if self._ring_send(self._owed, timeout):
-            self._owed, self.owes_word = (), False
+            self._owed, self.ring.owed = (), False
         return not self.owes_word
 
     def flush(self, *, timeout: float | None) -> bool:

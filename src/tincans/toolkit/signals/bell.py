@@ -43,9 +43,9 @@ class SignalBell:
 
     def _install(self, number: int) -> bool:
         if not _speed.why_not():
-            from tincans._speed import _ring
+            from tincans._speed import _core
 
-            if _ring.ring_on_signal(number, self._fd):
+            if _core.ring_on_signal(number, self._fd):
                 return True
             raise self._taken(number)
         handler = signal.getsignal(number)
@@ -92,10 +92,10 @@ class SignalBell:
         self._guard = threading.Lock()
         self._watches.clear()
         if not _speed.why_not():
-            from tincans._speed import _ring
+            from tincans._speed import _core
 
             for number in SIGNALS:
-                _ring.ring_on_signal(number, -1)
+                _core.ring_on_signal(number, -1)
         fd, self._fd = self._fd, -1
         os.close(fd)
         signal_bell.cache_clear()

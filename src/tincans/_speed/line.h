@@ -1,0 +1,56 @@
+/* A line: what a plain call needs of one link over a ring, where C can reach it.
+ *
+ * Rules of this file
+ * - The meaning is Python's (pump/plain_calls.py): whatever is not plain, or not as usual, is left to it, before anything
+ *   of it was sent or run. What is here is the same in as few steps as there can be.
+ * - All of this needs the GIL; pump/quick.py does without it in a program that has none.
+ */
+#ifndef TINCANS_LINE_H
+#define TINCANS_LINE_H
+
+#include "plain.h"
+#include "ring_object.h"
+
+/* The role of the one who reads a link: a lock that nobody waits for. */
+struct role_object {
+    PyObject_HEAD
+    _Atomic bool held;
+};
+
+static inline bool role_take(struct role_object *role) { return !atomic_exchange(&role->held, true); }
+static inline void role_leave(struct role_object *role) { atomic_store(&role->held, false); }
+
+/* Some of a link's own containers, in which Python says what else goes on; and what the last call left for the next. */
+struct line_object {
+    PyObject_HEAD
+    struct ring_object *ring;
+    struct role_object *role;
+    PyObject *link;
+    PyObject *calls, *running, *inlets, *dropped, *posted, *corked, *parked; /* of the link and its session */
+    PyObject *attended; /* of the reactor: the links that somebody looks after */
+    PyObject *new_id, *rebuild;
+    PyObject *name, *exposed, *function, *shape; /* of the last request that was run */
+    int64_t used;                                /* when it was asked last, in nanoseconds */
+    unsigned long long heard;
+    char background;
+};
+
+static inline bool line_is_empty(PyObject *container) {
+    return (PyDict_CheckExact(container) ? PyDict_GET_SIZE(container) : PyObject_Size(container)) == 0;
+}
+
+/* Whether a message may be sent just so: none of ours stands before it. */
+static inline bool line_may_send(struct line_object *line) {
+    return !line->ring->owed && line_is_empty(line->posted) && line_is_empty(line->corked);
+}
+
+/* Calls a method of the link, without arguments. -1 with an exception. */
+int line_tell(struct line_object *line, PyObject *method);
+/* Gives the role back, and wakes one who may want it; an exception that is set stays. -1 with an exception. */
+int line_leave(struct line_object *line);
+
+PyObject *line_serve(PyObject *self, PyObject *const *args, Py_ssize_t count);
+extern const char line_serve_doc[];
+extern PyType_Spec role_type_spec, line_type_spec, function_type_spec;
+
+#endif

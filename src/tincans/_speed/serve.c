@@ -1,0 +1,208 @@
+/* Line.serve: run plain requests as they come, and answer them.
+ *
+ * Rules of this file
+ * - The reading role is given back before a function runs, so that a slow one holds up nobody, and taken again after it.
+ * - What is not a plain request for an exposed, quick function is handed out unread, with the role.
+ * - Whatever a function raises is its caller's: sys.exit() ends no thread of ours, and leaves no caller waiting.
+ */
+#include "line.h"
+
+/* Nanoseconds: a function that took longer lets another thread read on before it runs, the next SLOW_CALLS times. */
+#define SLOW ((int64_t)1000 * 1000)
+#define SLOW_CALLS 20
+/* Requests that are run on one link while others queue. */
+#define SHARE 200
+
+/* How a link's requests are run: the tuple that `serve` gets (pump/plain_calls.py makes it). */
+struct serving {
+    PyObject *exposed;       /* dict: name to Exposed */
+    PyObject *queued;        /* dict: the links that have something to read and queue for a worker */
+    PyObject *visit;         /* the ContextVar that holds who calls */
+    PyObject *uncancellable; /* stands in `running` while a function runs */
+    PyObject *finish;        /* finish(found, result): an answer that is not plain */
+    PyObject *fail;          /* fail(found, error) */
+    PyObject *say;           /* say(id, answer): an answer that has to wait */
+    bool shares;             /* whether others, who queue, get their turn */
+};
+
+const char line_serve_doc[] =
+    "serve(how, linger, shares, /)\n--\n\n"
+    "With the reading role: run plain requests as long as nothing else comes. What came instead, not yet read; None when "
+    "nothing came for `linger` seconds, False when somebody else has the role.";
+
+/* What we know of the function of this name, kept for the next request. 1, 0: not such a one, -1: exception. */
+static int look_up(struct line_object *line, const struct serving *how, PyObject *name) {
+    struct module_state *state = module_state_of((PyObject *)line->ring);
+    PyObject *exposed = PyDict_GetItemWithError(how->exposed, name);
+    if (exposed == NULL)
+        return PyErr_Occurred() ? -1 : 0;
+    if (exposed != line->exposed) {
+        PyObject *function = PyObject_GetAttr(exposed, state->function);
+        PyObject *shape = function == NULL ? NULL : PyObject_GetAttr(exposed, state->plain);
+        if (shape == NULL) {
+            Py_XDECREF(function);
+            return -1;
+        }
+        Py_XSETREF(line->exposed, Py_NewRef(exposed));
+        Py_XSETREF(line->function, function);
+        Py_XSETREF(line->shape, shape);
+        Py_XSETREF(line->name, Py_NewRef(name));
+    }
+    PyObject *slow = PyObject_GetAttr(exposed, state->slow);
+    int is_slow = slow == NULL ? -1 : PyObject_IsTrue(slow);
+    Py_XDECREF(slow);
+    return is_slow < 0 ? -1 : !is_slow;
+}
+
+/* Whether the other side may open this id, and has not yet. -1: exception. */
+static int may_open(struct line_object *line, PyObject *id, long parity) {
+    long number = PyLong_AsLong(id);
+    if (number == -1 && PyErr_Occurred())
+        return -1;
+    if (number == 0 || (number & 1) != parity)
+        return 0;
+    int taken = PyDict_Contains(line->running, id);
+    return taken < 0 ? -1 : !taken;
+}
+
+/* Whether `found` may be run here, for which `line` has the function then. -1: exception. */
+static int suits(struct line_object *line, const struct serving *how, long parity, PyObject *found) {
+    int known = look_up(line, how, PyTuple_GET_ITEM(found, 1));
+    int fit = known == 1 ? plain_fit(PyTuple_GET_ITEM(found, 2), line->shape) : known;
+    return fit == 1 ? may_open(line, PyTuple_GET_ITEM(found, 0), parity) : fit;
+}
+
+/* Takes the id out of those that run. 1: it was there, 0: the caller has given up, -1: exception. */
+static int settle(struct line_object *line, PyObject *id) {
+    int running = PyDict_Contains(line->running, id);
+    return running == 1 && PyDict_DelItem(line->running, id) < 0 ? -1 : running;
+}
+
+static int call_with(PyObject *callable, PyObject *one, PyObject *other) {
+    PyObject *done = PyObject_CallFunctionObjArgs(callable, one, other, NULL);
+    Py_XDECREF(done);
+    return done == NULL ? -1 : 0;
+}
+
+static int answer(struct line_object *line, const struct serving *how, PyObject *found, PyObject *result) {
+    PyObject *id = PyTuple_GET_ITEM(found, 0);
+    struct writer out;
+    plain_begin(&out);
+    if (!plain_put_reply(&out, id, result))
+        return call_with(how->finish, found, result);
+    int settled = settle(line, id);
+    if (settled <= 0)
+        return settled;
+    int sent = line_may_send(line) ? ring_push_at_once(line->ring, out.bytes, out.size) : 0;
+    if (sent != 0)
+        return sent < 0 ? -1 : 0;
+    PyObject *bytes = PyBytes_FromStringAndSize((const char *)out.bytes, (Py_ssize_t)out.size);
+    PyObject *said = bytes == NULL ? NULL : PyObject_CallOneArg(how->say, bytes);
+    Py_XDECREF(bytes);
+    Py_XDECREF(said);
+    return said == NULL ? -1 : 0;
+}
+
+/* Tells the caller of the error that is set. -1: that raised. */
+static int tell_failure(const struct serving *how, PyObject *found) {
+    PyObject *type, *value, *traceback;
+    PyErr_Fetch(&type, &value, &traceback);
+    PyErr_NormalizeException(&type, &value, &traceback);
+    if (traceback != NULL)
+        PyException_SetTraceback(value, traceback);
+    int told = call_with(how->fail, found, value);
+    Py_XDECREF(type);
+    Py_XDECREF(value);
+    Py_XDECREF(traceback);
+    return told;
+}
+
+/* `caller()` in the function is this one. */
+static int set_visit(struct line_object *line, const struct serving *how, PyObject *found) {
+    PyObject *visit = PyTuple_Pack(2, line->link, found);
+    PyObject *token = visit == NULL ? NULL : PyContextVar_Set(how->visit, visit);
+    Py_XDECREF(visit);
+    Py_XDECREF(token);
+    return token == NULL ? -1 : 0;
+}
+
+static PyObject *run_function(struct line_object *line, PyObject *args) {
+    struct module_state *state = module_state_of((PyObject *)line->ring);
+    PyObject *function = Py_NewRef(line->function), *exposed = Py_NewRef(line->exposed);
+    int64_t began = patience_clock();
+    PyObject *result = PyObject_Vectorcall(function, PySequence_Fast_ITEMS(args), (size_t)PyTuple_GET_SIZE(args), NULL);
+    if (result != NULL && patience_clock() - began > SLOW) {
+        PyObject *calls = PyLong_FromLong(SLOW_CALLS);
+        if (calls == NULL || PyObject_SetAttr(exposed, state->slow, calls) < 0)
+            Py_CLEAR(result);
+        Py_XDECREF(calls);
+    }
+    Py_DECREF(function);
+    Py_DECREF(exposed);
+    return result;
+}
+
+/* Without the role: run a request and answer it. -1 with an exception: the caller could not be told. */
+static int run(struct line_object *line, const struct serving *how, PyObject *found) {
+    PyObject *result = set_visit(line, how, found) < 0 ? NULL : run_function(line, PyTuple_GET_ITEM(found, 2));
+    int done = result == NULL ? -1 : answer(line, how, found, result);
+    Py_XDECREF(result);
+    return done < 0 ? tell_failure(how, found) : 0;
+}
+
+/* Before a function runs: the id is taken, and whoever waits for the role may have it. */
+static int let_others_read(struct line_object *line, const struct serving *how, PyObject *found) {
+    struct module_state *state = module_state_of((PyObject *)line->ring);
+    line->heard++;
+    if (PyDict_SetItem(line->running, PyTuple_GET_ITEM(found, 0), how->uncancellable) < 0)
+        return -1;
+    role_leave(line->role);
+    if (!line_is_empty(line->parked) && line_tell(line, state->nudge_next) < 0)
+        return -1;
+    int attended = PyDict_Contains(line->attended, line->link);
+    return attended == 0 ? line_tell(line, state->look_soon) : attended < 0 ? -1 : 0;
+}
+
+/* Requests, until this is set: NULL with an exception, or what `serve` gives. */
+static PyObject *serve_each(struct line_object *line, const struct serving *how, int64_t linger, long parity) {
+    for (int count = 0;;) {
+        struct limit limit = {linger, -1};
+        if (how->shares && !line_is_empty(how->queued)) { /* others have something to read as well */
+            limit.nanoseconds = LINK_AT_ONCE;
+            if (++count > SHARE)
+                Py_RETURN_NONE;
+        }
+        PyObject *data = ring_next(line->ring, &limit);
+        PyObject *found = data == NULL || data == Py_None ? NULL : plain_read_request(data, line->rebuild, line->name);
+        int fit = found == NULL ? (PyErr_Occurred() ? -1 : 0) : suits(line, how, parity, found);
+        if (fit == 1)
+            fit = let_others_read(line, how, found) < 0 || run(line, how, found) < 0 ? -1 : 1;
+        Py_XDECREF(found);
+        if (fit == 0)
+            return data;
+        Py_XDECREF(data);
+        if (fit < 0)
+            return NULL;
+        if (!role_take(line->role))
+            Py_RETURN_FALSE;
+    }
+}
+
+PyObject *line_serve(PyObject *self, PyObject *const *args, Py_ssize_t count) {
+    struct line_object *line = (struct line_object *)self;
+    struct limit linger;
+    struct serving how;
+    long parity;
+    if (!plain_right_count("serve", count, 3) || !limit_from(args[1], &linger))
+        return NULL;
+    how.shares = args[2] == Py_True;
+    if (!PyArg_ParseTuple(args[0], "O!O!OOOOOl:serve", &PyDict_Type, &how.exposed, &PyDict_Type, &how.queued, &how.visit,
+                          &how.uncancellable, &how.finish, &how.fail, &how.say, &parity))
+        return NULL;
+    PyObject *held = Py_NewRef(args[0]);
+    Py_INCREF(line);
+    PyObject *came = serve_each(line, &how, linger.nanoseconds, parity);
+    Py_DECREF(line);
+    Py_DECREF(held);
+    return came;
+}

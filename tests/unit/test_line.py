@@ -1,0 +1,180 @@
+"""A whole plain call in the C core: when it may, what it passes on, and that it leaves nothing behind."""
+
+from __future__ import annotations
+
+import gc
+import sys
+import threading
+import time
+import weakref
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+import tincans
+from tincans.conformance.patience import eventually
+from tincans.errors import CallTimeoutError, DisconnectedError
+
+core: Any = pytest.importorskip("tincans._speed._core", reason="no C core was built: apt-get install gcc")
+
+
+@pytest.fixture
+def server() -> Iterator[Any]:
+    with tincans.serve("shm:line") as server:
+        server.expose(_add, name="add")
+        server.expose(_same, name="same")
+        server.expose(time.sleep, name="sleep")
+        yield server
+
+
+@pytest.fixture
+def alice(server: Any) -> Iterator[Any]:
+    with tincans.connect(server.url) as peer:
+        peer.call.add(0, 0)  # from now on the link is in use
+        yield peer
+
+
+def _add(a: int, b: int = 10) -> int:
+    return a + b
+
+
+def _same(value: Any) -> Any:
+    return value
+
+
+def test_plain_calls_are_made_and_answered_by_the_core(server: Any, alice: Any) -> None:
+    values = [None, True, -1, 2**63 - 1, 1.5, "text", "", b"bytes", "\u00e9\u4e2d"]
+    lines = [alice._way.line, *(link.quick.line for link in server._host.links)]
+    before = [line.heard for line in lines]
+    for _ in range(20):
+        assert [alice.call.same(value) for value in values] == values
+        assert alice.call.add(2) == 12
+    # A few may go the other way: when the machine holds us up for long, the link is looked at first.
+    assert [line.heard - heard > 150 for line, heard in zip(lines, before, strict=True)] == [True, True]
+
+
+def test_what_is_not_plain_is_called_otherwise(alice: Any) -> None:
+    assert alice.call.add(a=1, b=2) == 3
+    for value in ([1, {"x": 2}], 2**64, "long" * 2000, {1, 2}):
+        assert alice.call.same(value) == value
+    assert alice.call.add(1, 1) == 2
+
+
+def test_a_function_of_another_program_has_its_name(alice: Any) -> None:
+    function = alice.call.add
+    assert isinstance(function, core.Function)
+    assert (function.__name__, function.__qualname__, repr(function)) == (
+        "add",
+        "add",
+        "<function add of another program>",
+    )
+
+
+def test_a_link_that_rested_is_looked_at_before_it_is_used(alice: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    looks: list[Any] = []
+    probe = type(alice._way.latest).probe
+    monkeypatch.setattr(type(alice._way.latest), "probe", lambda link: looks.append(link) or probe(link))
+    alice.call.add(1, 1)
+    assert not looks
+    time.sleep(0.06)  # longer than PROBE_AFTER
+    assert alice.call.add(1, 2) == 3
+    assert len(looks) == 1
+
+
+def test_a_call_beside_another_one_takes_its_place_behind_it(alice: Any) -> None:
+    slow = threading.Thread(target=alice.call.sleep, args=(0.2,))
+    slow.start()
+    eventually(lambda: alice._way.latest.reading.locked())
+    began = time.monotonic()
+    assert alice.call.add(3, 4) == 7
+    assert time.monotonic() - began < 0.15
+    slow.join()
+    assert alice.call.add(3, 5) == 8
+
+
+def test_at_the_deadline_the_call_ends_and_the_next_one_gets_its_own_answer(alice: Any) -> None:
+    with pytest.raises(CallTimeoutError):
+        alice.with_options(timeout=0.05).call.sleep(0.2)
+    assert alice.call.add(5, 6) == 11
+
+
+def test_the_end_of_the_server_is_noticed_in_the_middle_of_a_call(server: Any, alice: Any) -> None:
+    links = list(server._host.links)
+    threading.Timer(0.1, lambda: [link.connection.close() for link in links]).start()
+    began = time.monotonic()
+    with pytest.raises(DisconnectedError) as caught:
+        alice.call.sleep(1)
+    assert time.monotonic() - began < 0.5
+    assert caught.value.outcome == "unknown"
+    assert alice.url in str(caught.value)
+    assert alice.call.add(1, 1) == 2  # over a new connection
+
+
+def test_calls_leave_no_object_behind(alice: Any) -> None:
+    def calls(times: int) -> None:
+        for number in range(times):
+            alice.call.add(number, 1)
+            alice.call.same("text")
+            alice.call.same([number])
+            for wrong in (lambda: alice.call.add("x", 1), lambda: alice.call.nothing()):
+                with pytest.raises(tincans.TincansError):
+                    wrong()
+
+    calls(50)
+    gc.collect()
+    before = sys.getallocatedblocks()
+    calls(300)
+    gc.collect()
+    assert sys.getallocatedblocks() - before < 300
+
+
+def test_a_closed_link_is_free_to_go(server: Any) -> None:
+    peer = tincans.connect(server.url)
+    peer.call.add(1, 2)
+    link = weakref.ref(peer._way.latest)
+    peer.close()
+    del peer
+
+    def gone() -> bool:
+        gc.collect()
+        return link() is None
+
+    eventually(gone)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: core.Role(1),
+        lambda: core.Line(1, 2),
+        lambda: core.Line(*range(13)),
+        lambda: core.Function(1, 2, 3),
+        lambda: core.Function(None, "add", 1.0, None, None, more=1),
+        lambda: core.Function(None, "add", -1.0, None, None),
+        lambda: core.Function(None, "add", float("nan"), None, None),
+        lambda: core.Function(None, "add", 1.0, None, object()),
+    ],
+)
+def test_what_the_core_cannot_use_is_refused(make: Callable[[], Any]) -> None:
+    with pytest.raises((TypeError, ValueError, AttributeError)):
+        make()
+
+
+def test_serving_needs_to_know_how(alice: Any) -> None:
+    line = alice._way.line
+    for how in ((), (1, 2, 3, 4, 5, 6, 7, 8), None):
+        with pytest.raises((TypeError, SystemError)):
+            line.serve(how, 0.0, True)
+    with pytest.raises(TypeError):
+        line.serve(())
+
+
+def test_a_role_is_for_one_at_a_time() -> None:
+    role = core.Role()
+    assert not role.locked()
+    assert role.acquire(False)
+    assert role.locked()
+    assert not role.acquire(False)
+    role.release()
+    assert role.acquire(False)
