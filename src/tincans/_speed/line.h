@@ -1,8 +1,8 @@
 /* A line: what a plain call needs of one link over a ring, where C can reach it.
  *
  * Rules of this file
- * - The meaning is Python's (pump/plain_calls.py): whatever is not plain, or not as usual, is left to it, before anything
- *   of it was sent or run. What is here is the same in as few steps as there can be.
+ * - The meaning is Python's (pump/plain_calls.py, pump/plain_serving.py): whatever is not plain, or not as usual, is left
+ *   to it, before anything of it was sent or run. What is here is the same in as few steps as there can be.
  * - All of this needs the GIL; pump/quick.py does without it in a program that has none.
  */
 #ifndef TINCANS_LINE_H

@@ -13,7 +13,7 @@
 /* Requests that are run on one link while others queue. */
 #define SHARE 200
 
-/* How a link's requests are run: the tuple that `serve` gets (pump/plain_calls.py makes it). */
+/* How a link's requests are run: the tuple that `serve` gets (pump/plain_serving.py makes it). */
 struct serving {
     PyObject *exposed;       /* dict: name to Exposed */
     PyObject *queued;        /* dict: the links that have something to read and queue for a worker */

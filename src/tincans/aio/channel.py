@@ -39,7 +39,7 @@ from tincans.errors import (
     UnsupportedError,
     WaitTimeoutError,
 )
-from tincans.pump import plain_calls
+from tincans.pump import plain_serving
 from tincans.pump.calling import PLAIN, Reading, answer_left, request_left
 from tincans.pump.dialing import FIRST_BACKOFF, Attempts, Dialer, backoffs
 from tincans.pump.execution import release
@@ -121,7 +121,7 @@ class AsyncChannel:
 
     def serve_plain(self, link: Link, linger: float) -> list[Buffer] | None:
         assert link.quick is not None
-        return plain_calls.serve(link, link.quick, self._executor, linger)
+        return plain_serving.serve(link, link.quick, self._executor, linger)
 
     def execute_at_once(self, link: Link, request: Request[Any]) -> bool:
         return request.name.startswith("$") and release(link, request)

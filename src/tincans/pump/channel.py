@@ -31,7 +31,7 @@ from tincans.errors import (
     UnreachableError,
     WaitTimeoutError,
 )
-from tincans.pump import calling, plain_calls
+from tincans.pump import calling, plain_calls, plain_serving
 from tincans.pump.calling import PLAIN, Reading
 from tincans.pump.dialing import FIRST_BACKOFF, Attempts, Dialer, jitter
 from tincans.pump.execution import Executor, release
@@ -148,7 +148,7 @@ class Channel:
 
     def serve_plain(self, link: Link, linger: float) -> list[Buffer] | None:
         assert link.quick is not None
-        return plain_calls.serve(link, link.quick, self._executor, linger)
+        return plain_serving.serve(link, link.quick, self._executor, linger)
 
     def execute_at_once(self, link: Link, request: Request[Any]) -> bool:
         return request.name.startswith("$") and release(link, request)

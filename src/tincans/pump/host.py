@@ -26,7 +26,7 @@ from tincans.core.log import log
 from tincans.core.messages import Goodbye, Hello, Message, Request
 from tincans.errors import ClosedError, DeniedError, DisconnectedError, ProtocolError, TincansError
 from tincans.finder import Method, find_framing, find_protocol, method_of
-from tincans.pump import plain_calls
+from tincans.pump import plain_serving
 from tincans.pump.conversing import conversing
 from tincans.pump.door import Door, DoorKeeper, Keeper
 from tincans.pump.execution import SETTING_UP, Executor, awaited, release
@@ -235,7 +235,7 @@ class Host:
 
     def serve_plain(self, link: Link, linger: float) -> list[Buffer] | None:
         assert link.quick is not None
-        return plain_calls.serve(link, link.quick, self.executor, linger)
+        return plain_serving.serve(link, link.quick, self.executor, linger)
 
     def execute_at_once(self, link: Link, request: Request[Any]) -> bool:
         name = request.name

@@ -24,7 +24,7 @@ class Owner(Protocol):
         ...
 
     def serve_plain(self, link: Link, linger: float) -> list[Buffer] | None:
-        """Under the reading role: run plain requests as they come (plain_calls.serve)."""
+        """Under the reading role: run plain requests as they come (plain_serving.serve)."""
         ...
 
     def execute_at_once(self, link: Link, request: Request[Any]) -> bool:

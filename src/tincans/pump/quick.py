@@ -28,7 +28,7 @@ AT_ONCE: Final = 64 * 1024
 
 
 class Quick:
-    """What plain_calls.py needs of one link.
+    """What plain_calls.py and plain_serving.py need of one link.
 
     `ready` holds what has come along with the last message, if the connection shows it: who has the reading role may
     take it there. `exchange(data, timeout)` sends one part and receives the next message: its part, if it has one

@@ -75,7 +75,7 @@ class Receiving(Sending):
         raise NotImplementedError
 
     def _serve_plain(self, linger: float) -> list[Buffer] | None:
-        """With the reading role: run plain requests as they come (plain_calls.serve)."""
+        """With the reading role: run plain requests as they come (plain_serving.serve)."""
         raise NotImplementedError
 
     def mind(self) -> None:
