@@ -31,7 +31,7 @@ from tincans.errors import (
     UnreachableError,
     WaitTimeoutError,
 )
-from tincans.pump import calling, plain_calls, plain_serving
+from tincans.pump import calling, plain_calls
 from tincans.pump.calling import PLAIN, Reading
 from tincans.pump.dialing import FIRST_BACKOFF, Attempts, Dialer, jitter
 from tincans.pump.execution import Executor, release
@@ -147,6 +147,8 @@ class Channel:
         self._executor.execute(link, request)
 
     def serve_plain(self, link: Link, linger: float) -> list[Buffer] | None:
+        from tincans.pump import plain_serving  # most callers are never called
+
         assert link.quick is not None
         return plain_serving.serve(link, link.quick, self._executor, linger)
 
