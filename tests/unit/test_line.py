@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import gc
+import socket
 import sys
 import threading
 import time
 import weakref
 from collections.abc import Callable, Iterator
+from contextvars import ContextVar
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 import tincans
+from tincans._speed import ring
 from tincans.conformance.patience import eventually
 from tincans.errors import CallTimeoutError, DisconnectedError
 
@@ -91,6 +95,54 @@ def test_a_call_beside_another_one_takes_its_place_behind_it(alice: Any) -> None
     assert time.monotonic() - began < 0.15
     slow.join()
     assert alice.call.add(3, 5) == 8
+
+
+class ServedLink:
+    """A link for a Line; `meanwhile` runs when the role is free and the function has not been called yet."""
+
+    def __init__(self, ring: Any) -> None:
+        self.ran: list[str] = []
+        self.meanwhile: Callable[[], Any] = lambda: None
+        self.role = core.Role()
+        tables: list[Any] = [{}, {}, {}, (), (), (), (), {}]
+        self.line = core.Line(ring, self.role, self, *tables, iter(range(9)).__next__, None)
+        exposed = {
+            name: SimpleNamespace(function=self._function(name), plain=((), 0), slow=0) for name in ("one", "two")
+        }
+        visit: ContextVar[Any] = ContextVar("visit")
+        self.how = (exposed, {}, visit, object(), pytest.fail, pytest.fail, pytest.fail, 1)
+
+    def _function(self, name: str) -> Callable[[], str]:
+        return lambda: self.ran.append(name) or name
+
+    def look_soon(self) -> None:
+        """Nobody attends to this link: so this is called for each request."""
+        meanwhile, self.meanwhile = self.meanwhile, lambda: None
+        meanwhile()
+
+    def serve(self) -> Any:
+        """Take the role, and run what is there."""
+        assert self.role.acquire(False)
+        try:
+            return self.line.serve(self.how, 0.0, False)
+        finally:
+            self.role.release()
+
+
+def test_who_serves_on_while_a_function_is_about_to_run_changes_nothing_for_it() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        client = ring.offer(ours)
+        server = ring.accept(theirs)
+        link = ServedLink(server)
+        link.meanwhile = link.serve  # another thread, which takes the next request first
+        for id, name in ((1, "one"), (3, "two")):
+            assert client.send([core.request(id, name, (), 1.0)], 1.0)
+        link.serve()
+        assert link.ran == ["two", "one"]
+        assert [core.read(client.receive_one(1.0)) for _ in range(2)] == [(3, "two"), (1, "one")]
+        client.close()
+        server.close()
 
 
 def test_at_the_deadline_the_call_ends_and_the_next_one_gets_its_own_answer(alice: Any) -> None:

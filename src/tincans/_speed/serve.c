@@ -126,9 +126,8 @@ static int set_visit(struct line_object *line, const struct serving *how, PyObje
     return token == NULL ? -1 : 0;
 }
 
-static PyObject *run_function(struct line_object *line, PyObject *args) {
+static PyObject *run_function(struct line_object *line, PyObject *exposed, PyObject *function, PyObject *args) {
     struct module_state *state = module_state_of((PyObject *)line->ring);
-    PyObject *function = Py_NewRef(line->function), *exposed = Py_NewRef(line->exposed);
     int64_t began = patience_clock();
     PyObject *result = PyObject_Vectorcall(function, PySequence_Fast_ITEMS(args), (size_t)PyTuple_GET_SIZE(args), NULL);
     if (result != NULL && patience_clock() - began > SLOW) {
@@ -137,14 +136,14 @@ static PyObject *run_function(struct line_object *line, PyObject *args) {
             Py_CLEAR(result);
         Py_XDECREF(calls);
     }
-    Py_DECREF(function);
-    Py_DECREF(exposed);
     return result;
 }
 
 /* Without the role: run a request and answer it. -1 with an exception: the caller could not be told. */
-static int run(struct line_object *line, const struct serving *how, PyObject *found) {
-    PyObject *result = set_visit(line, how, found) < 0 ? NULL : run_function(line, PyTuple_GET_ITEM(found, 2));
+static int run(struct line_object *line, const struct serving *how, PyObject *found, PyObject *exposed,
+               PyObject *function) {
+    PyObject *args = PyTuple_GET_ITEM(found, 2);
+    PyObject *result = set_visit(line, how, found) < 0 ? NULL : run_function(line, exposed, function, args);
     int done = result == NULL ? -1 : answer(line, how, found, result);
     Py_XDECREF(result);
     return done < 0 ? tell_failure(how, found) : 0;
@@ -163,6 +162,16 @@ static int let_others_read(struct line_object *line, const struct serving *how, 
     return attended == 0 ? line_tell(line, state->look_soon) : attended < 0 ? -1 : 0;
 }
 
+/* With the role, which is given back: what `suits` has found is run. From the moment when the role is free, another thread
+ * may serve this line, and what the line remembers is that one's. */
+static int run_found(struct line_object *line, const struct serving *how, PyObject *found) {
+    PyObject *exposed = Py_NewRef(line->exposed), *function = Py_NewRef(line->function);
+    int done = let_others_read(line, how, found) < 0 ? -1 : run(line, how, found, exposed, function);
+    Py_DECREF(exposed);
+    Py_DECREF(function);
+    return done;
+}
+
 /* Requests, until this is set: NULL with an exception, or what `serve` gives. */
 static PyObject *serve_each(struct line_object *line, const struct serving *how, int64_t linger, long parity) {
     for (int count = 0;;) {
@@ -175,8 +184,8 @@ static PyObject *serve_each(struct line_object *line, const struct serving *how,
         PyObject *data = ring_next(line->ring, &limit);
         PyObject *found = data == NULL || data == Py_None ? NULL : plain_read_request(data, line->rebuild, line->name);
         int fit = found == NULL ? (PyErr_Occurred() ? -1 : 0) : suits(line, how, parity, found);
-        if (fit == 1)
-            fit = let_others_read(line, how, found) < 0 || run(line, how, found) < 0 ? -1 : 1;
+        if (fit == 1 && run_found(line, how, found) < 0)
+            fit = -1;
         Py_XDECREF(found);
         if (fit == 0)
             return data;
