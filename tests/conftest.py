@@ -5,10 +5,12 @@ Rules of this file
 - What is left (a file, a socket, a FIFO, a program, a thread that would hold up the end) fails the run, and is named.
 - In CI nothing is skipped: a test that would be skipped fails there, with the reason.
 - An example of hypothesis may take as long as a busy machine needs; in CI they are the same each time.
+- Hundreds of programs are started: what they import is compiled once, also where nothing may be written beside it.
 """
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import tempfile
@@ -30,6 +32,9 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[_PLACE] = place = Path(tempfile.mkdtemp(prefix="tincans-run-"))
     config.stash[_SEGMENTS] = segments()
     os.environ["TINCANS_RUNTIME_DIR"] = str(place)
+    if os.environ.pop("PYTHONDONTWRITEBYTECODE", ""):
+        config.stash[_COMPILED] = compiled = Path(tempfile.mkdtemp(prefix="tincans-compiled-"))
+        os.environ["PYTHONPYCACHEPREFIX"] = str(compiled)
     if not config.getoption("--hypothesis-profile"):
         found = settings.get_profile(settings.get_current_profile_name())
         settings.register_profile("tests", found, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -39,6 +44,13 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_ignore_collect(collection_path: Path) -> bool | None:
     """Examples are looked for in the package; a program or a stage of the tests is no module to import for them."""
     return True if collection_path.suffix == ".py" and not collection_path.name.startswith("test_") else None
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_finish() -> None:
+    """Thousands of tests are many objects, which stay: what a test collects, to see it gone, is not to be all of them."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.hookimpl(wrapper=True)
@@ -72,8 +84,10 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    """The directory goes, whatever became of the run."""
-    shutil.rmtree(config.stash[_PLACE], ignore_errors=True)
+    """The directories go, whatever became of the run."""
+    for key in (_PLACE, _COMPILED):
+        if key in config.stash:
+            shutil.rmtree(config.stash[key], ignore_errors=True)
 
 
 def left_behind(place: Path) -> list[str]:
@@ -98,4 +112,5 @@ def segments() -> set[str]:
 
 
 _PLACE = pytest.StashKey[Path]()
+_COMPILED = pytest.StashKey[Path]()
 _SEGMENTS = pytest.StashKey[set[str]]()
