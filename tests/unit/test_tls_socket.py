@@ -94,6 +94,7 @@ def test_both_directions_work_at_the_same_time(pair: Pair) -> None:
     assert [outcome.result(PATIENCE) for outcome in sending] == [None, None]
 
 
+@pytest.mark.alone
 def test_a_receive_in_vain_ends_at_its_deadline(pair: Pair) -> None:
     for timeout in (0, 0.01, 0.1):
         started = monotonic()

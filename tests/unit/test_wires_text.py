@@ -208,6 +208,7 @@ def test_the_words_are_read_as_the_annotated_types() -> None:
         WIRE.reader(tuple[int, str])(request.args, request)
 
 
+@pytest.mark.alone
 def test_the_time_to_hear_a_line_grows_with_its_length_only() -> None:
     def heard(line: bytes) -> None:
         try:
