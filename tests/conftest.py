@@ -79,7 +79,7 @@ def pytest_ignore_collect(collection_path: Path) -> bool | None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_finish() -> None:
-    """Thousands of tests are many objects, which stay: what a test collects, to see it gone, is not to be all of them."""
+    """Thousands of tests are many objects that stay: they are not what a test looks through for what is gone."""
     gc.collect()
     gc.freeze()
 

@@ -137,7 +137,7 @@ def _end_group(leader: int) -> None:
 
 
 def _runs(leader: int) -> bool:
-    """Whether anybody of the group does. Who has ended may stay on the list until somebody asks for it: nobody waits."""
+    """Whether anybody of the group does; who has ended stays on the list until somebody asks, and counts no more."""
     for pid in psutil.pids():
         with contextlib.suppress(ProcessLookupError, psutil.NoSuchProcess):
             if os.getpgid(pid) == leader and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
