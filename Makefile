@@ -7,6 +7,8 @@ ARGS :=
 COUNT := 1000000
 KILLS := 200
 EXAMPLES := 100
+# So many processes share the tests out; `make test WORKERS=0` has one, as a debugger wants it.
+WORKERS := 2
 # The methods that two programs reach each other by, as tests/two_programs writes them.
 FAULTY := 'unix:{name}' '{name}' 'pipe:{name}' 'mq:{name}' 'tcp://127.0.0.1:{port}' 'http://127.0.0.1:{port}' \
 	'json+unix:{name}' 'sqlite:{dir}/alice.db'
@@ -43,7 +45,7 @@ demo: $(VENV)/installed-cli
 	@$(BIN)/python -m tincans demo $(ARGS)
 
 test: $(VENV)/installed-test
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal $(ARGS)
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check

@@ -153,6 +153,7 @@ def import_cost(statement: str, cache: Path) -> float:
     return statistics.median(float(run.stdout) for run in runs[1:]) * 1000
 
 
+@pytest.mark.alone
 def test_importing_tincans_stays_within_its_budget(tmp_path: Path) -> None:
     assert import_cost("import tincans", tmp_path) <= IMPORT_BUDGET_MS
 

@@ -42,7 +42,7 @@ class Worker:
     def _listen(self) -> None:
         assert self.process.stdout is not None
         for line in self.process.stdout:
-            if line.startswith("["):
+            if line.startswith("[") and line.endswith("\n"):  # what a kill cut short was not said
                 self.lines.append(json.loads(line))
 
     def end(self) -> list[list[object]]:

@@ -9,6 +9,7 @@ from two_programs.programs import FACES, Stage
 CLIENTS = 400
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("face", FACES)
 def test_an_idle_client_costs_at_most_64_kib_and_no_thread(face: str) -> None:
     stage = Stage(METHOD, face)

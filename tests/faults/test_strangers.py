@@ -40,6 +40,7 @@ def stage(method: str, face: str) -> Iterator[Stage]:
     made.close()
 
 
+@pytest.mark.alone
 @doors
 def test_silent_and_trickling_strangers_are_cut_in_time_and_cost_little(stage: Stage) -> None:
     siege: Siege = besiege(stage, SILENT, TRICKLING)

@@ -10,6 +10,7 @@ Rules of this file
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
@@ -20,6 +21,8 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+import psutil
 
 _FENCE = re.compile(r"^```(python|sh|text)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 _PLACE = re.compile(r"# ([\w-]+\.py)(?:, (above run\(\)))?(?:,.*)?$", re.MULTILINE)
@@ -127,15 +130,19 @@ def _fits(said: str, expected: str) -> bool:
 def _end_group(leader: int) -> None:
     """End what a block left running in the background, and wait until all of it is gone."""
     deadline = time.monotonic() + 10
-    number = signal.SIGTERM
-    while True:
-        try:
-            os.killpg(leader, number)
-        except ProcessLookupError:
-            return
+    while _runs(leader):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(leader, signal.SIGTERM if time.monotonic() < deadline else signal.SIGKILL)
         time.sleep(0.02)
-        if time.monotonic() > deadline:
-            number = signal.SIGKILL
+
+
+def _runs(leader: int) -> bool:
+    """Whether anybody of the group does; who has ended stays on the list until somebody asks, and counts no more."""
+    for pid in psutil.pids():
+        with contextlib.suppress(ProcessLookupError, psutil.NoSuchProcess):
+            if os.getpgid(pid) == leader and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
+                return True
+    return False
 
 
 def _free_port() -> str:

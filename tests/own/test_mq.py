@@ -105,6 +105,7 @@ def markers() -> list[str]:
     return sorted(path.name for path in runtime_directory().glob("*.mq*"))
 
 
+@pytest.mark.alone
 def test_a_waiting_caller_hears_of_the_servers_death_at_once() -> None:
     took = []
     for _ in range(3):
@@ -118,6 +119,7 @@ def test_a_waiting_caller_hears_of_the_servers_death_at_once() -> None:
     assert min(took) < PROMPTLY
 
 
+@pytest.mark.alone
 def test_a_sender_that_waits_for_room_hears_of_the_death_too() -> None:
     took = []
     code = "import sys, time; from tincans import raw\nwith raw.listen('mq:' + sys.argv[1]) as listener:\n"

@@ -403,8 +403,10 @@ def test_a_subscriber_with_the_policy_refuse_is_told_that_it_lost_some(board: An
         assert got == list(range(len(got)))
         assert 3 <= len(got) < 100
         board.publish("news", "after")
-        note = notes.receive(timeout=5)
-        assert (note.value, note.missed) == ("after", None)
+        note = notes.receive(timeout=5)  # the first that found room again
+        assert note.missed is None
+        while note.value != "after":
+            note = notes.receive(timeout=5)
 
 
 def test_a_version_never_falls_also_when_a_key_was_deleted(board: Any) -> None:

@@ -285,14 +285,14 @@ def test_a_shell_sets_a_flag_by_writing_it_and_ringing(peer: Any, place: Path) -
 
 
 @pytest.mark.parametrize("plant", PLANTS)
-@pytest.mark.parametrize("name", ["flags/a", str(os.getpid())])
+@pytest.mark.parametrize("name", ["flags/a", "{pid}"])
 def test_what_is_planted_at_any_name_is_refused_and_its_victim_unchanged(
     name: str, plant: Any, place: Path, tmp_path: Path
 ) -> None:
     victim = tmp_path / "victim"
     victim.write_text("precious")
     (place / "flags").mkdir(parents=True, mode=0o700)
-    plant(place / name, victim)
+    plant(place / name.format(pid=os.getpid()), victim)
     with pytest.raises(DeniedError), tincans.connect(f"signal:{place}") as peer:
         peer.flag("a").set()
     assert victim.read_text() == "precious"

@@ -116,6 +116,8 @@ class Program:
     def _listen(self) -> None:
         assert self.process.stdout is not None
         for line in self.process.stdout:
+            if not line.endswith("\n"):
+                break  # a kill cut it short: it was not said
             told = json.loads(line)
             order = self._orders.pop(told.get("order"), None)
             if order is not None:

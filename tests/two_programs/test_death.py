@@ -63,6 +63,7 @@ def quickest(make: Callable[[], float], bound: float) -> None:
     raise AssertionError(f"{min(took):.3f} s at best, promised {bound} s")
 
 
+@pytest.mark.alone
 @everywhere
 @both_faces
 def test_killing_the_server_wakes_every_waiter_within_100_ms(method: str, face: str) -> None:
@@ -151,6 +152,7 @@ def test_on_goes_on_when_the_server_is_back(stage: Stage) -> None:
     eventually(lambda: bob.ask("publish", "news", 2) is None and 2 in bob.ask("followed"))
 
 
+@pytest.mark.alone
 @everywhere
 @both_faces
 def test_a_stopped_server_costs_a_call_its_deadline_and_no_more(method: str, face: str) -> None:

@@ -102,6 +102,7 @@ def test_more_buffers_than_the_kernel_takes_at_once_all_arrive(pair: Pair) -> No
     done.result(PATIENCE)
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("timeout", [0.001, 0.03, 0.2])
 def test_a_receive_in_vain_ends_at_its_deadline(pair: Pair, timeout: float) -> None:
     pair[0].receive(timeout=0.01)  # so that the kernel has another timeout in mind
@@ -117,6 +118,7 @@ def test_a_longer_wait_after_a_shorter_one_is_not_cut_short(pair: Pair) -> None:
     assert monotonic() - started >= 0.1
 
 
+@pytest.mark.alone
 def test_a_receive_at_once_takes_only_what_is_there(pair: Pair) -> None:
     started = monotonic()
     assert pair[1].receive(timeout=0) is None
@@ -133,6 +135,7 @@ def test_a_receive_without_a_timeout_waits_for_the_message(pair: Pair) -> None:
     assert received.result(PATIENCE) == [b"late"]
 
 
+@pytest.mark.alone
 def test_trickled_bytes_do_not_prolong_a_deadline(raw: tuple[ByteStream, socket.socket]) -> None:
     connection, other = raw
     frame = FRAMES.encode([b"x" * 1000])[0]
@@ -161,6 +164,7 @@ def test_a_message_may_arrive_over_several_receives(raw: tuple[ByteStream, socke
     assert plain(connection.receive(timeout=0)) == [b"envelope", b"part" * 20_000]
 
 
+@pytest.mark.alone
 def test_a_clogged_send_is_refused_at_its_deadline_with_nothing_sent(pair: Pair) -> None:
     clog(pair[0])
     assert pair[0].flush(timeout=0) in (True, False)

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from arguments import WIRES, Account, Adder, Point, add, logged, receive, refusal, request
+from label import label
 
 from tincans.core.exposed import Exposed
 from tincans.wires import native
@@ -33,7 +34,7 @@ KINDS = [
 ]
 
 
-@pytest.mark.parametrize(("function", "args", "result"), KINDS, ids=lambda each: str(each)[:40])
+@pytest.mark.parametrize(("function", "args", "result"), KINDS, ids=lambda each: label(each)[:40])
 def test_every_kind_of_function_can_be_called(function: Any, args: Any, result: Any) -> None:
     got, kwargs = receive(function, *args)
     assert function(*got, **kwargs) == result
@@ -49,7 +50,7 @@ VALIDATED = [
 ]
 
 
-@pytest.mark.parametrize(("function", "args"), VALIDATED, ids=lambda each: str(each)[:40])
+@pytest.mark.parametrize(("function", "args"), VALIDATED, ids=lambda each: label(each)[:40])
 def test_every_kind_of_function_is_validated(function: Any, args: Any) -> None:
     assert "expects int, got str" in refusal(function, *args)
 

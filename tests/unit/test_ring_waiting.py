@@ -93,6 +93,7 @@ def test_receive_at_once_does_not_wait(pair: Pair) -> None:
     assert time.monotonic() - start < 1
 
 
+@pytest.mark.alone
 def test_an_idle_wait_uses_no_processor_time(pair: Pair) -> None:
     client, _ = pair()
     start = time.thread_time()

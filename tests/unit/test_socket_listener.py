@@ -38,6 +38,7 @@ def call(listener: SocketListener) -> socket.socket:
     return socket.create_connection(listener._listening.getsockname())
 
 
+@pytest.mark.alone
 def test_accepting_in_vain_ends_at_its_deadline(listener: SocketListener) -> None:
     started = monotonic()
     assert listener.accept(timeout=0.1) is None

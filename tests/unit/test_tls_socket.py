@@ -94,6 +94,7 @@ def test_both_directions_work_at_the_same_time(pair: Pair) -> None:
     assert [outcome.result(PATIENCE) for outcome in sending] == [None, None]
 
 
+@pytest.mark.alone
 def test_a_receive_in_vain_ends_at_its_deadline(pair: Pair) -> None:
     for timeout in (0, 0.01, 0.1):
         started = monotonic()
@@ -182,7 +183,7 @@ def test_a_silent_server_is_unreachable_at_the_deadline(listener: Listener) -> N
     assert monotonic() - started < 0.4
 
 
-@pytest.mark.parametrize(("options", "host"), [("tls=yes", "127.0.0.1"), (TRUST, "127.0.0.2")])
+@pytest.mark.parametrize(("options", "host"), [("tls=yes", "127.0.0.1"), (TRUST, "127.0.0.2")], ids=["signer", "host"])
 def test_a_certificate_that_does_not_hold_is_denied(listener: Listener, options: str, host: str) -> None:
     """Signed by nobody we know, or made for another name."""
     listener = listen(SERVER.replace("127.0.0.1", host))
@@ -245,6 +246,7 @@ def test_tls_without_client_certificates_does_not_open_the_network() -> None:
         f"tcp://127.0.0.1:0?tls=yes&cert={PLACE}/authority.pem",
         f"tcp://127.0.0.1:0?cert={PLACE}/server.pem",
     ],
+    ids=["none", "no file", "no certificate", "no key", "no tls"],
 )
 def test_files_that_do_not_fit_are_said(url: str) -> None:
     with pytest.raises(AddressError, match="cert"):

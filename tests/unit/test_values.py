@@ -28,6 +28,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from label import label
 from value_trips import Desk, call_trip, same, trip
 
 from tincans.contracts import Wire
@@ -102,7 +103,10 @@ def wire(request: pytest.FixtureRequest) -> Wire:
 
 
 def shown(value: Any) -> str:
-    return f"{type(value).__name__}-{value!r:.30}" if not isinstance(value, int) else f"int-{value.bit_length()}"
+    if isinstance(value, int):
+        return f"int-{value.bit_length()}"
+    kind = type(value).__name__
+    return f"{kind}-{len(value)}" if isinstance(value, (set, frozenset)) else f"{kind}-{label(repr(value))[:30]}"
 
 
 @pytest.mark.parametrize("value", SCALARS + CONTAINERS + LONG + TIMES + OTHERS, ids=shown)

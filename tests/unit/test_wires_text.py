@@ -16,6 +16,7 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from label import label
 from value_trips import same
 
 from tincans.core.messages import (
@@ -112,7 +113,7 @@ SAID = [
 ]
 
 
-@pytest.mark.parametrize(("message", "line"), SAID, ids=str)
+@pytest.mark.parametrize(("message", "line"), SAID, ids=label)
 def test_a_message_is_this_line(message: Message, line: str) -> None:
     assert said(message) == line
 
@@ -136,7 +137,7 @@ REFUSED = [
 ]
 
 
-@pytest.mark.parametrize(("message", "reason"), REFUSED, ids=str)
+@pytest.mark.parametrize(("message", "reason"), REFUSED, ids=label)
 def test_what_no_line_can_say_is_refused_with_the_reason(message: Message, reason: str) -> None:
     with pytest.raises(UnsendableError, match=reason):
         WIRE.encode(message)
@@ -159,7 +160,7 @@ ANSWERED = [
 ]
 
 
-@pytest.mark.parametrize(("line", "message"), ANSWERED, ids=str)
+@pytest.mark.parametrize(("line", "message"), ANSWERED, ids=label)
 def test_this_line_is_this_answer(line: str, message: Message) -> None:
     assert ANSWERS.decode([line.encode()]) == message
 
@@ -208,6 +209,7 @@ def test_the_words_are_read_as_the_annotated_types() -> None:
         WIRE.reader(tuple[int, str])(request.args, request)
 
 
+@pytest.mark.alone
 def test_the_time_to_hear_a_line_grows_with_its_length_only() -> None:
     def heard(line: bytes) -> None:
         try:

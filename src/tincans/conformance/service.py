@@ -7,6 +7,7 @@ Rules of this file
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -24,6 +25,7 @@ class Alice:
         self.closed_generators = 0
         self.times_counted = 0
         self._kept: Callable[..., Any] | None = None
+        self._waiting: dict[Any, threading.Event] = {}
 
     def add(self, a: int, b: int = 10) -> int:
         """Add two numbers.
@@ -105,6 +107,16 @@ class Alice:
         """Remember it, then take long."""
         self.log.append(value)
         time.sleep(seconds)
+
+    def note_and_wait(self, value: Any) -> None:
+        """Remember it, then wait until it is let go, five seconds at most."""
+        until = self._waiting.setdefault(value, threading.Event())
+        self.log.append(value)
+        until.wait(5)
+
+    def let_go(self, value: Any) -> None:
+        """Whoever waits with it need not wait any longer."""
+        self._waiting.setdefault(value, threading.Event()).set()
 
     def noted(self) -> list[Any]:
         """What was remembered."""
