@@ -7,6 +7,7 @@ Rules of this file
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import threading
@@ -175,10 +176,11 @@ class Recorder:
         self._pass(near, far, self.said)
 
     def _pass(self, here: socket.socket, there: socket.socket, kept: bytearray | None) -> None:
-        while data := here.recv(65536):
-            if kept is not None:
-                kept += data
-            there.sendall(data)
+        with contextlib.suppress(OSError):  # the other way round has ended, and closed both
+            while data := here.recv(65536):
+                if kept is not None:
+                    kept += data
+                there.sendall(data)
         there.close()
 
     def close(self) -> None:
