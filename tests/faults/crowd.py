@@ -223,7 +223,7 @@ def tell() -> None:
         waiting = [(waiter.operation, waiter.done) for waiter in list(link.parked)]
         lines.append(
             f"link {'accepting' if link._accepting else 'connecting'} fd {link._fd} dead {link.dead}"
-            f" background {link.background} attended {link in reactor._attended} read {link.reading.locked()}"
+            f" background {link.background} attended {link in reactor.attended} read {link.reading.locked()}"
             f" parked {waiting} calls {list(link.session.calls)} running {list(link.session.running)}"
             f" inlets {list(link.session.inlets)} corked {len(link.corked)} outbox {len(link.posted)}"
             f" more_here {link.more_here} ahead {getattr(link.connection, '_ahead', None)!r:.60}"

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from tincans.pump import reactor as reactor_module
-from tincans.pump.reactor import MAX_LINGERING, Reactor
+from tincans.pump.reactor import MAX_LINGERING, READERS, Reactor
 
 SOON = 2.0
 
@@ -140,6 +140,35 @@ def test_who_is_busy_for_long_holds_up_the_others_for_a_moment_only(reactor: Rea
     assert later.came.wait(SOON / 2)
     for link in (*links, later):
         link.end.set()
+
+
+class Moment(Watched):
+    """One that is read for a moment, and counts how many others are at the same time."""
+
+    def __init__(self, crowd: list[Moment], sizes: list[int]) -> None:
+        super().__init__()
+        self._crowd, self._sizes = crowd, sizes
+
+    def ready(self) -> None:
+        self._crowd.append(self)
+        self._sizes.append(len(self._crowd))
+        time.sleep(0.002)
+        self._crowd.remove(self)
+        self.came.set()
+
+
+@pytest.mark.skipif(READERS > 1, reason="a program without a GIL has many readers anyway")
+def test_one_who_is_busy_is_followed_by_one_and_not_by_all_who_queue(reactor: Reactor) -> None:
+    links, _ = reads(reactor, 1)
+    assert links[0].came.wait(SOON)
+    crowd: list[Moment] = []
+    sizes: list[int] = []
+    others = [Moment(crowd, sizes) for _ in range(30)]
+    for other in others:
+        reactor.queue(other)
+    assert all(other.came.wait(SOON) for other in others)
+    assert max(sizes) < 5, "many would only wait for the GIL"
+    links[0].end.set()
 
 
 def test_who_steps_out_holds_up_nobody(reactor: Reactor, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -101,6 +101,26 @@ def test_an_idle_wait_uses_no_processor_time(pair: Pair) -> None:
     assert time.thread_time() - start < 0.03
 
 
+def test_what_is_expected_is_waited_for_awake_once_whatever_was_learned(pair: Pair) -> None:
+    client, _ = pair(spin=0.01)
+
+    def used() -> float:
+        start = time.thread_time()
+        client.receive(0.05)
+        return time.thread_time() - start
+
+    if not client.spin:  # on one CPU nobody spins
+        return
+    assert eventually(lambda: used() < 0.002), "it learns that nothing comes"
+
+    def awake() -> bool:
+        client.expect()
+        return used() > 0.005  # a busy machine may not let it spin all the time
+
+    assert eventually(awake)
+    assert used() < 0.002, "the next one is waited for as before"
+
+
 def test_a_sleeping_receiver_is_woken_by_a_message(pair: Pair) -> None:
     client, server = pair(spin=0.0)
     thread, results = in_background(lambda: client.receive(10.0))

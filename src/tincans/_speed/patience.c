@@ -15,6 +15,9 @@
  * programs share a CPU and spinning holds up the other one, become rarer up to the second number. */
 #define SLEEPS_BEFORE_TRIAL 8
 #define MOST_SLEEPS_BEFORE_TRIAL 1024
+/* What is expected is waited for so many times as long: the other side may have to be woken first, and then to map
+ * memory. When it was awake it takes a tenth of that; two sides that spin keep each other awake. */
+#define EXPECTED_TIMES 3
 
 static int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 
@@ -39,7 +42,10 @@ void patience_set(struct patience *patience, int64_t most) {
     patience->most = patience->now = cpus == 1 ? 0 : most;
     patience->short_sleeps = 0;
     patience->trial = SLEEPS_BEFORE_TRIAL;
+    patience->expected = 0;
 }
+
+void patience_expect(struct patience *patience) { patience->expected = EXPECTED_TIMES * patience->most; }
 
 bool patience_begin(struct patience *patience) {
     if (patience->now == 0)
@@ -58,15 +64,19 @@ void patience_after_fork(void) { atomic_store_explicit(&spinning, 0, memory_orde
 bool patience_is_high(struct patience *patience) { return patience->now > patience->most / LEAST_SHARE; }
 
 int64_t patience_until(struct patience *patience, int64_t start, int64_t deadline) {
-    return smaller(start + patience->now, deadline);
+    int64_t expected = patience->expected;
+    return smaller(start + (expected != 0 ? expected : patience->now), deadline);
 }
 
 void patience_paid(struct patience *patience) {
+    patience->expected = 0;
     patience->now = smaller(patience->now * 2, patience->most);
     patience->trial = SLEEPS_BEFORE_TRIAL;
 }
 
 void patience_failed(struct patience *patience) {
+    if (atomic_exchange_explicit(&patience->expected, 0, memory_order_relaxed) != 0)
+        return;
     int64_t least = patience->most / LEAST_SHARE, half = patience->now / 2;
     if (patience->now == patience->most)
         patience->trial = (int)smaller(2 * patience->trial, MOST_SLEEPS_BEFORE_TRIAL);

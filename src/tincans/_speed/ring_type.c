@@ -256,6 +256,11 @@ static int set_owed(PyObject *self, PyObject *value, void *Py_UNUSED(unused)) {
     return owed < 0 ? -1 : 0;
 }
 
+static PyObject *ring_expect(PyObject *self, PyObject *Py_UNUSED(unused)) {
+    patience_expect(&((struct ring_object *)self)->link.receiving);
+    Py_RETURN_NONE;
+}
+
 static PyObject *get_spin(PyObject *self, void *Py_UNUSED(unused)) {
     return PyFloat_FromDouble((double)((struct ring_object *)self)->link.receiving.most / 1e9);
 }
@@ -278,6 +283,7 @@ static PyMethodDef methods[] = {
     {"exchange", (PyCFunction)(void (*)(void))ring_exchange, METH_FASTCALL,
      "Send one part and receive as receive_one does; False when it cannot leave at once: nothing was sent."},
     {"prepare_wait", ring_prepare_wait, METH_NOARGS, "Before polling fileno(): True when receive would not wait now."},
+    {"expect", ring_expect, METH_NOARGS, "The next message comes soon after what is being done: spin longer for it."},
     {"pending", ring_pending, METH_NOARGS, "True when something was written that is not received; never waits."},
     {"fileno", ring_fileno, METH_NOARGS, "Polls readable when receive(0) may get something; None once closed."},
     {"close", ring_close, METH_NOARGS, "Close, wake everybody on both sides. May be called twice, from any thread."},

@@ -23,7 +23,7 @@ PLANS = {"full": FULL, "quick": QUICK, "smoke": SMOKE}
 def options() -> argparse.Namespace:
     """What the command line says."""
     parser = argparse.ArgumentParser(prog="python -m tincans.bench", description=__doc__.partition("\n")[0])
-    parser.add_argument("--quick", dest="plan", action="store_const", const="quick", help="about a minute, coarse")
+    parser.add_argument("--quick", dest="plan", action="store_const", const="quick", help="some minutes, coarse")
     parser.add_argument("--plan", choices=PLANS, default="full", help="how much is measured (default: full)")
     parser.add_argument("--only", nargs="+", metavar="NAME", help="only these contestants")
     parser.add_argument("--measure", nargs="+", choices=BY_KEY, metavar="MEASURE", help="only these measures")

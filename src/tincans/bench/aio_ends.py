@@ -10,11 +10,11 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from time import perf_counter_ns
 from typing import Any
 
 from tincans import aio
 from tincans.bench.contestant import IN_FLIGHT, Client, CrowdRun, Serving, address_file, awaited_times_of, in_background
+from tincans.bench.crowd import Tally, span
 
 
 async def add(a: int, b: int) -> int:
@@ -72,16 +72,16 @@ def crowd(place: Path, count: int) -> Iterator[CrowdRun]:
     url = address_file(place).read_text()
     peers = [run(_entered(aio.connect(url))) for _ in range(count)]
 
-    async def one(peer: Any, until: int) -> float:
-        made, began = 0, perf_counter_ns()
-        while perf_counter_ns() < until:
+    async def one(peer: Any, when: tuple[int, int]) -> float:
+        tally = Tally(when)
+        while tally.goes_on():
             await asyncio.gather(*[peer.start.add(n, 1) for n in range(IN_FLIGHT)])
-            made += IN_FLIGHT
-        return made * 1e9 / max(1, perf_counter_ns() - began)
+            tally.made += IN_FLIGHT
+        return tally.rate()
 
     async def all_of_them(seconds: float) -> list[float]:
-        until = perf_counter_ns() + int(seconds * 1e9)
-        return await asyncio.gather(*[one(peer, until) for peer in peers])
+        when = span(seconds)
+        return await asyncio.gather(*[one(peer, when) for peer in peers])
 
     try:
         yield lambda seconds: run(all_of_them(seconds))

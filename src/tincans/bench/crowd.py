@@ -2,6 +2,8 @@
 
 Rules of this file
 - A client calls as fast as it is answered, many calls under way where it can; the rate of each shows who starves.
+- All are counted in the same span of time, which begins when all of them have been calling for a while: who is told
+  first to call has the server for itself until the others are, and would be counted as the luckiest of all.
 """
 
 from __future__ import annotations
@@ -21,6 +23,46 @@ LOOKS = 5
 """The quickest of so many calls says which it is: while all of them connect, any call may be held up."""
 CONNECTING = 20.0
 """Seconds that all of them have to connect."""
+WARMING = 0.25
+"""How long all of them call before they are counted, in parts of the time that they are counted."""
+LEAVE = (0, 0)
+"""The span of who is to leave."""
+
+
+class Tally:
+    """The calls of one client in a span of time.
+
+    >>> tally = Tally(span(0.001))
+    >>> while tally.goes_on():
+    ...     tally.made += 1
+    >>> tally.rate() > 0
+    True
+    """
+
+    def __init__(self, span: tuple[int, int]) -> None:
+        self.made = 0
+        """To be counted up after each call."""
+        self._begin, self._end = span
+        self._began = self._now = perf_counter_ns()
+        self._counts = False
+
+    def goes_on(self) -> bool:
+        """Before each call: whether it is to be made."""
+        self._now = perf_counter_ns()
+        if not self._counts and self._begin <= self._now < self._end:  # what was made before is warming up
+            self.made, self._began, self._counts = 0, self._now, True
+        return self._now < self._end
+
+    def rate(self) -> float:
+        """Calls per second; who was never answered in the span itself, because it was too short for that, has the rate
+        of the whole time."""
+        return self.made * 1e9 / max(1, self._now - self._began)
+
+
+def span(seconds: float) -> tuple[int, int]:
+    """Begin and end of what is counted when clients are told now."""
+    begin = perf_counter_ns() + int(seconds * WARMING * 1e9)
+    return begin, begin + int(seconds * 1e9)
 
 
 class Member(threading.Thread):
@@ -33,7 +75,7 @@ class Member(threading.Thread):
         self.fault: Exception | None = None
         self.done = threading.Event()
         self._go = threading.Event()
-        self._until = 0
+        self._span = LEAVE
         self._contestant = contestant
         self._place = place
 
@@ -45,7 +87,7 @@ class Member(threading.Thread):
                 slow = min(times_of(call, LOOKS)) > SLOW * 1e9
                 self.done.set()
                 while self._told():
-                    self.rate = _rate(client, self._until, slow=slow)
+                    self.rate = _rate(client, self._span, slow=slow)
                     self.done.set()
         except Exception as error:
             self.fault = error
@@ -54,12 +96,12 @@ class Member(threading.Thread):
     def _told(self) -> bool:
         self._go.wait()
         self._go.clear()
-        return self._until > 0
+        return self._span != LEAVE
 
-    def tell(self, until: int) -> None:
-        """Call until then; 0 is the word to leave."""
+    def tell(self, when: tuple[int, int]) -> None:
+        """Call from now on, and count what is made in this span; LEAVE is the word to leave."""
         self.done.clear()
-        self._until = until
+        self._span = when
         self._go.set()
 
     def wait(self, seconds: float) -> None:
@@ -70,18 +112,18 @@ class Member(threading.Thread):
             raise self.fault
 
 
-def _rate(client: Client, until: int, *, slow: bool) -> float:
-    made, began = 0, perf_counter_ns()
+def _rate(client: Client, when: tuple[int, int], *, slow: bool) -> float:
     call, pipeline = client.call, client.pipeline
     assert call is not None
-    while perf_counter_ns() < until:
+    tally = Tally(when)
+    while tally.goes_on():
         if pipeline is not None and not slow:
             pipeline(IN_FLIGHT)
-            made += IN_FLIGHT
+            tally.made += IN_FLIGHT
         else:
             call(2, 5)
-            made += 1
-    return made * 1e9 / max(1, perf_counter_ns() - began)
+            tally.made += 1
+    return tally.rate()
 
 
 def of_threads(contestant: Contestant) -> Callable[[Path, int], AbstractContextManager[CrowdRun]]:
@@ -92,11 +134,11 @@ def of_threads(contestant: Contestant) -> Callable[[Path, int], AbstractContextM
         members = [Member(contestant, place) for _ in range(count)]
 
         def run(seconds: float) -> list[float]:
-            until = perf_counter_ns() + int(seconds * 1e9)
+            when = span(seconds)
             for member in members:
-                member.tell(until)
+                member.tell(when)
             for member in members:
-                member.wait(seconds + CONNECTING)
+                member.wait(seconds * (1 + WARMING) + CONNECTING)
             return [member.rate for member in members]
 
         try:
@@ -107,7 +149,7 @@ def of_threads(contestant: Contestant) -> Callable[[Path, int], AbstractContextM
             yield run
         finally:
             for member in members:
-                member.tell(0)
+                member.tell(LEAVE)
             for member in members:
                 member.join(2)
 

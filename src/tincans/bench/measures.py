@@ -200,8 +200,9 @@ MEASURES = (
         "higher",
         "crowd",
         "Half of the clients in each of two programs, each client with a connection of its own (and a thread, or a "
-        "task for aio), all calling for the same time, with a hundred calls under way each where it can. `slowest` "
-        "is what the slowest client got, relative to the mean.",
+        "task for aio), all calling at the same time, with a hundred calls under way each where it can. They call for "
+        "a while before they are counted, all in the same span of time. `slowest` is what the slowest client got, "
+        "relative to the mean.",
         clients,
         often=False,
     ),

@@ -5,7 +5,7 @@ Rules of this file
   So a request that wakes the program is served without a thread switch.
 - Links with something to read queue, and one worker at a time reads (a program without a GIL: many): it gives each a
   fair share (receiving.py) and goes on to the next. Many workers would only wait for the GIL, some of them for seconds.
-  Who knows that he will be busy steps out; when nothing was read for a TICK somebody is, and all others get a worker.
+  Who knows that he will be busy steps out; when none of them was done for a TICK they are, and others read on.
 - Invariant: a link that must be read in the background is either armed in the kernel or in `attended`, where
   the leader looks every TICK whether anybody reads it, and arms it when nobody does. An idle program ticks not.
 - All threads are daemons: the end of the program never waits for them.
@@ -112,7 +112,7 @@ class Reactor:
         self.queued: dict[Attended, None] = {}
         """Links that have something to read, in the order in which they get a worker."""
         self._readers, self._most_readers = 0, READERS
-        self._begun, self._begun_before, self._looked_at = 0, 0, 0.0
+        self._moved, self._moved_before, self._looked_at, self._stalled = 0, 0, 0.0, 0
         self._round = 0
         self._mine = threading.local()
         """`round`: the one in which this thread reads; None when it does not."""
@@ -206,7 +206,7 @@ class Reactor:
             link = next(iter(self.queued))
             del self.queued[link]
             self._readers += 1
-            self._begun += 1
+            self._moved += not self._stalled
             self._mine.round = self._round
             return link.ready
         return None
@@ -253,12 +253,17 @@ class Reactor:
                 self._jobs.append(timer.job)
 
     def _see_that_reading_goes_on(self, now: float) -> None:
-        """When links queue and nothing was begun for a TICK, whoever reads is busy: all that queue get a worker."""
-        if not self.queued or self._begun != self._begun_before:
-            self._begun_before, self._looked_at, self._most_readers = self._begun, now, READERS
-        elif now - self._looked_at >= TICK:
+        """When links queue and no reader was done for a TICK, all are busy: others read on, twice as many with each
+        TICK that it lasts. (As many as queue would be too many when this program only got no processor.)"""
+        if not self.queued or self._moved != self._moved_before:
+            self._stalled, self._most_readers = 0, READERS
+        elif now - self._looked_at < TICK:
+            return
+        else:
             self._round += 1  # those that read now no longer count
-            self._readers, self._most_readers = 0, max(READERS, len(self.queued))
+            self._readers, self._most_readers = 0, min(READERS << self._stalled, MAX_WORKERS)
+            self._stalled += 1
+        self._looked_at, self._moved_before = now, self._moved
 
     # -- the threads -------------------------------------------------------------------------------------
 
@@ -278,7 +283,9 @@ class Reactor:
         if mine is None:
             return False
         with self._changed:
-            self._readers -= mine == self._round
+            if mine == self._round:
+                self._readers -= 1
+                self._moved += 1
         return True
 
     def _next_job(self) -> Job | None:

@@ -3,6 +3,8 @@
 Rules of this file
 - Messages go through the ring. The memory of large parts goes over the socket, by descriptor, before the message that
   needs it, so it is always here when that is read; both have the same number.
+- Who passes memory on, or was passed some, expects the next message soon: the system calls for it keep the other side
+  longer than a usual message, but not nearly as long as falling asleep over it does.
 - The socket is proof of life and credentials; while it is open, the ring is trusted to have an end.
 - Who polls `fileno()` calls `prepare_wait()` first, for a writer rings only for a reader that said it sleeps.
 
@@ -93,6 +95,7 @@ class RingConnection:
             return (parts if parts[0] else [b"", _table(0, []), *parts]), False
         number = next(self._numbers)
         self._stream.send_batch(number, descriptors, timeout=timeout)
+        self.ring.expect()
         if len(mixed) == 2:  # nearly always
             return [b"", _ONE_ROW.pack(number, 1, mixed[1].length, mixed[1].offset), mixed[0]], True
         return [b"", _table(number, mixed), *(part for part in mixed if not isinstance(part, Passed))], True
@@ -122,6 +125,7 @@ class RingConnection:
         if rows:
             wanted = [Passed(length, offset) for _place, length, offset in rows]
             views = self._stream.receive_batch(number, wanted)
+            self.ring.expect()
             for (place, _length, _offset), view in zip(rows, views, strict=True):
                 message.insert(place, view)
         return message
