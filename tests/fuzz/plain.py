@@ -17,6 +17,7 @@ import numpy
 from tincans._speed import _core
 from tincans.core.arrays import plain_array
 from tincans.core.messages import Publication, Reply, Request
+from tincans.core.streams import Inlet
 from tincans.wires.native import WIRE
 
 PLAIN: list[Any] = [0, -1, 127, 2**40, -(2**40), 1.5, "", "text", "ä" * 40, b"", b"bytes" * 60, None, True, False]
@@ -53,16 +54,36 @@ def mutated(rng: random.Random) -> bytes:
     return bytes(data)
 
 
+class Incoming:
+    """A subscriber of take_news."""
+
+    def __init__(self) -> None:
+        self.inlet = Inlet()
+
+
+def check_news(data: bytes, message: Any, value: Any) -> None:
+    """What `take_news` hands on is the same; AssertionError otherwise."""
+    incoming, waiting = Incoming(), [data]
+    inlets = {message.id: incoming}
+    count, last = _core.take_news(lambda look: waiting.pop() if waiting else None, inlets, [])
+    assert (count, last) in ((1, None), (0, data)), data
+    for found in incoming.inlet.items:
+        assert repr(found) == repr((message.id, message.topic, value)), data
+
+
 def check(data: bytes) -> bool:
     """Whether it was read; AssertionError when the native wire reads something else."""
     found = _core.read_with(plain_array, data)
     if found is None:
+        assert _core.take_news(lambda look: data, {}, []) == (0, data), data
         return False
     message: Any = WIRE.decode([data])
     body = message.args if type(message) is Request else message.value
     value: Any = WIRE.reader(Any)(body, message)
     value = tuple(value) if type(message) is Request else value
     assert message.id == found[0], data
+    if type(message) is Publication:
+        check_news(data, message, value)
     assert repr(value) == repr(found[2] if len(found) > 2 else found[1]), data
     return True
 

@@ -208,6 +208,22 @@ def test_a_list_that_its_own_parts_shorten_is_refused(pair: Pair) -> None:
     assert server.receive(1.0) == [b"after"]
 
 
+def test_what_is_here_is_received_without_asking_for_a_bell(pair: Pair) -> None:
+    client, server = pair()
+    assert server.receive_here(True) is None
+    client.send([b"one"], 1.0)
+    client.send([b"two", b"parts"], 1.0)
+    assert server.receive_here(False) is None  # the last look was before
+    assert server.receive_here(True) == b"one"
+    client.send([b"three"], 1.0)
+    assert server.receive_here(False) == [b"two", b"parts"]
+    assert server.receive_here(False) is None
+    assert server.receive_here(True) == b"three"
+    server.close()
+    with pytest.raises(TincansError):
+        server.receive_here(True)
+
+
 @pytest.mark.parametrize("capacity", [0, -1, 100, 4095, 6000, 2**31, 2**70])
 def test_a_wrong_capacity_is_refused_with_what_is_right(capacity: int) -> None:
     with pytest.raises(TincansError, match="power of two from 4096"):

@@ -70,7 +70,8 @@ static const struct {
     PyType_Spec *spec;
 } types[] = {
     HELD(&ring_type_spec, ring_type), HELD(&patience_type_spec, patience_type), HELD(&role_type_spec, role_type),
-    HELD(&line_type_spec, line_type), HELD(&function_type_spec, function_type),
+    HELD(&line_type_spec, line_type), HELD(&function_type_spec, function_type), HELD(&tap_type_spec, tap_type),
+    HELD(&tray_type_spec, tray_type),
 };
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 

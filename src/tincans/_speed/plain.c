@@ -246,6 +246,8 @@ PyDoc_STRVAR(publication_doc, "publication(id, topic, value, /)\n--\n\n"
 PyDoc_STRVAR(publication_beside_doc, "publication_beside(id, topic, value, /)\n--\n\n"
                                      "The parts of a Publication of a large array, or None; as request_beside.");
 
+PyObject *plain_publication(PyObject *const *given) { return write_message(put_publication, given); }
+
 static PyObject *write_publication(PyObject *Py_UNUSED(module), PyObject *const *given, Py_ssize_t count) {
     return plain_right_count("publication", count, 3) ? write_message(put_publication, given) : NULL;
 }
@@ -296,7 +298,7 @@ static PyObject *take_bytes(struct reader *in, uint64_t size) {
 }
 
 /* The next value, or NULL (with or without an exception) when it is not plain. */
-static PyObject *take_value(struct reader *in) {
+PyObject *plain_take_value(struct reader *in) {
     uint64_t number;
     if (in->next == in->end)
         return NULL;
@@ -341,11 +343,11 @@ static PyObject *take_value(struct reader *in) {
     return NULL;
 }
 
-static PyObject *take_id(struct reader *in) {
+PyObject *plain_take_id(struct reader *in) {
     if (in->next == in->end)
         return NULL;
     uint8_t mark = *in->next;
-    return mark < 0x80 || (mark >= 0xcc && mark <= 0xce) ? take_value(in) : NULL; /* up to 32 bits: never negative */
+    return mark < 0x80 || (mark >= 0xcc && mark <= 0xce) ? plain_take_value(in) : NULL; /* up to 32 bits: never negative */
 }
 
 /* The fields that are left must hold these, as far as they are there, and say at `rich` whether an array was met. */
@@ -361,7 +363,7 @@ static PyObject *take_arguments(struct reader *in) {
     Py_ssize_t number = *in->next++ & 0x0f;
     PyObject *args = PyTuple_New(number);
     for (Py_ssize_t i = 0; args != NULL && i < number; i++) {
-        PyObject *value = take_value(in);
+        PyObject *value = plain_take_value(in);
         if (value == NULL)
             Py_CLEAR(args);
         else
@@ -383,20 +385,20 @@ static PyObject *take_name(struct reader *in) {
         }
         PyErr_Clear();
     }
-    return take_value(in);
+    return plain_take_value(in);
 }
 
 /* None or a float: the number of seconds; a whole number is left to the thorough way. */
 static PyObject *take_timeout(struct reader *in) {
     if (in->next == in->end || (*in->next != NIL && *in->next != FLOAT64))
         return NULL;
-    return take_value(in);
+    return plain_take_value(in);
 }
 
 /* (id, name, args, timeout), or NULL. */
 static PyObject *read_request(struct reader *in, int fields) {
     uint8_t rest[] = {NIL, FALSE_BYTE, NIL}; /* key, rich, buffers */
-    PyObject *id = take_id(in), *name = NULL, *args = NULL, *timeout = NULL, *result = NULL;
+    PyObject *id = plain_take_id(in), *name = NULL, *args = NULL, *timeout = NULL, *result = NULL;
     if (id != NULL && (name = take_name(in)) != NULL && (args = take_arguments(in)) != NULL && in->next < in->end &&
         *in->next++ == NIL && (timeout = take_timeout(in)) != NULL && rest_is(in, rest, sizeof rest, 1) &&
         in->end - in->next == fields - 6)
@@ -411,7 +413,7 @@ static PyObject *read_request(struct reader *in, int fields) {
 /* The value, or NULL. */
 static PyObject *take_answer(struct reader *in, int fields) {
     uint8_t rest[] = {FALSE_BYTE, FALSE_BYTE, NIL}; /* rich, stream, buffers */
-    PyObject *value = take_value(in);
+    PyObject *value = plain_take_value(in);
     if (value != NULL && (!rest_is(in, rest, sizeof rest, 0) || in->end - in->next != fields - 3))
         Py_CLEAR(value);
     return value;
@@ -419,7 +421,7 @@ static PyObject *take_answer(struct reader *in, int fields) {
 
 /* (id, value), or NULL. */
 static PyObject *read_reply(struct reader *in, int fields) {
-    PyObject *id = take_id(in), *value = id == NULL ? NULL : take_answer(in, fields);
+    PyObject *id = plain_take_id(in), *value = id == NULL ? NULL : take_answer(in, fields);
     PyObject *result = value == NULL ? NULL : PyTuple_Pack(2, id, value);
     Py_XDECREF(id);
     Py_XDECREF(value);
@@ -429,8 +431,8 @@ static PyObject *read_reply(struct reader *in, int fields) {
 /* (id, topic, value), or NULL. */
 static PyObject *read_publication(struct reader *in, int fields) {
     uint8_t rest[] = {0, FALSE_BYTE, NIL}; /* dropped, rich, buffers */
-    PyObject *id = take_id(in), *topic = NULL, *value = NULL, *result = NULL;
-    if (id != NULL && (topic = take_name(in)) != NULL && (value = take_value(in)) != NULL &&
+    PyObject *id = plain_take_id(in), *topic = NULL, *value = NULL, *result = NULL;
+    if (id != NULL && (topic = take_name(in)) != NULL && (value = plain_take_value(in)) != NULL &&
         rest_is(in, rest, sizeof rest, 1) && in->end - in->next == fields - 4)
         result = PyTuple_Pack(3, id, topic, value);
     Py_XDECREF(id);
@@ -540,6 +542,7 @@ PyMethodDef plain_functions[] = {
     {"read", read_message, METH_O, read_doc},
     {"read_with", (PyCFunction)(void (*)(void))read_message_with, METH_FASTCALL, read_with_doc},
     {"fits", (PyCFunction)(void (*)(void))plain_fits, METH_FASTCALL, plain_fits_doc},
+    {"take_news", (PyCFunction)(void (*)(void))take_news, METH_FASTCALL, take_news_doc},
     {"split", (PyCFunction)(void (*)(void))split_frames, METH_FASTCALL,
      "split(data, at, most): the messages of the small frames in `data` from `at` on, and where the rest begins."},
     {"join", join_frames, METH_O, "join(messages): a tuple of small messages as frames, one after the other."},

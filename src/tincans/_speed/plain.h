@@ -47,6 +47,15 @@ bool plain_put_reply(struct writer *out, PyObject *id, PyObject *value);
 PyObject *plain_read_reply(PyObject *data, PyObject *rebuild, uint64_t *id);
 PyObject *plain_read_request(PyObject *data, PyObject *rebuild, PyObject *name);
 
+/* For news.c: the bytes of a Publication of (id, topic, value), or None when it is not plain; an id and a value. */
+PyObject *plain_publication(PyObject *const *given);
+PyObject *plain_take_id(struct reader *in);
+PyObject *plain_take_value(struct reader *in);
+PyObject *take_news(PyObject *module, PyObject *const *given, Py_ssize_t count);
+extern const char take_news_doc[];
+extern PyType_Spec tap_type_spec;
+extern PyType_Spec tray_type_spec;
+
 bool plain_right_count(const char *name, Py_ssize_t count, Py_ssize_t wanted);
 /* Whether plain values are what a function wants: 1, 0, or -1 with an exception. */
 int plain_fit(PyObject *args, PyObject *shape);

@@ -53,6 +53,7 @@ PyObject *ring_send_at_once(PyObject *self, PyObject *part);
 PyObject *ring_flush(PyObject *self, PyObject *timeout);
 PyObject *ring_receive(PyObject *self, PyObject *timeout);
 PyObject *ring_receive_one(PyObject *self, PyObject *timeout);
+PyObject *ring_receive_here(PyObject *self, PyObject *look);
 PyObject *ring_exchange(PyObject *self, PyObject *const *args, Py_ssize_t count);
 PyObject *ring_prepare_wait(PyObject *self, PyObject *unused);
 PyObject *ring_pending(PyObject *self, PyObject *unused);

@@ -1,4 +1,4 @@
-/* Receiving a Python message: `receive`, `receive_one`, `exchange` and `prepare_wait`.
+/* Receiving a Python message: `receive`, `receive_one`, `receive_here`, `exchange` and `prepare_wait`.
  *
  * Rules of this file
  * - What has arrived of a message stays in the object when a timeout or a signal comes in between.
@@ -158,6 +158,17 @@ PyObject *ring_receive(PyObject *self, PyObject *timeout) {
 PyObject *ring_receive_one(PyObject *self, PyObject *timeout) {
     struct limit limit;
     return limit_from(timeout, &limit) ? ring_next((struct ring_object *)self, &limit) : NULL;
+}
+
+PyObject *ring_receive_here(PyObject *self, PyObject *look) {
+    struct ring_object *ring = (struct ring_object *)self;
+    if (!ring_enter(ring, &ring->receiving))
+        return NULL;
+    bool known = ring->link.reader.tail_seen != ring->link.reader.head;
+    int collected = known || look == Py_True ? collect(ring) : 0;
+    PyObject *message = collected > 0 ? hand_out(ring, true) : collected < 0 ? NULL : Py_NewRef(Py_None);
+    ring_leave(ring, &ring->receiving);
+    return message;
 }
 
 PyObject *ring_exchange(PyObject *self, PyObject *const *args, Py_ssize_t count) {

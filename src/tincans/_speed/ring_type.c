@@ -280,6 +280,9 @@ static PyMethodDef methods[] = {
     {"receive", ring_receive, METH_O, "The next message's parts; None when it did not come in time."},
     {"send_at_once", ring_send_at_once, METH_O, "Send one part of bytes; False when it cannot leave now: nothing was sent."},
     {"receive_one", ring_receive_one, METH_O, "Like receive, but a message of one part is that part."},
+    {"receive_here", ring_receive_here, METH_O,
+     "Like receive_one, but only what is here: never waits, and asks for no bell; with False only what the last look "
+     "has found. None also when the other end is gone."},
     {"exchange", (PyCFunction)(void (*)(void))ring_exchange, METH_FASTCALL,
      "Send one part and receive as receive_one does; False when it cannot leave at once: nothing was sent."},
     {"prepare_wait", ring_prepare_wait, METH_NOARGS, "Before polling fileno(): True when receive would not wait now."},

@@ -3,7 +3,8 @@
 Rules of this file
 - No I/O and no threads: the owner calls in under its own lock and does the sending and waking.
 - The receiver of a stream grants credit; a sender without credit keeps what it has, bounded by a named policy.
-- `WINDOW` items may be under way before the first credit arrives: half of it is granted again at a time.
+- `WINDOW` items may be under way before the first credit arrives: half of it is granted again at a time. Of small news
+  more (`news_window`); both sides know how many from the subscription's limit.
 """
 
 from __future__ import annotations
@@ -85,20 +86,36 @@ class Outlet:
 class Inlet:
     """The receiving end of a stream: what came and was not consumed yet, and the credit owed to the sender.
 
+    Of a large window (`news_window`) the sender uses all but WINDOW for small elements only. So `hurry` grants as in a
+    small one, which is for what is not small, and whoever is about to wait for long owes from half a WINDOW on.
+
     >>> inlet = Inlet(window=4)
     >>> inlet.add("a"); inlet.add("b")
     >>> inlet.next(), inlet.owed(), inlet.next(), inlet.owed()
     ('a', 0, 'b', 2)
     """
 
-    __slots__ = ("_consumed", "ended", "error", "items", "window")
+    __slots__ = ("_window", "consumed", "ended", "error", "items", "make", "step")
 
     def __init__(self, window: int = WINDOW) -> None:
         self.items: deque[Any] = deque()
-        self.window = window
         self.ended = False
         self.error: BaseException | None = None
-        self._consumed = 0
+        self.make: Callable[[str, Any], Any] | None = None
+        """What the consumer wants to get for a plain element, made of its topic and value as it arrives."""
+        self.consumed = 0
+        """Since credit was granted last."""
+        self.widen(window)
+
+    def widen(self, window: int) -> None:
+        """The sender's window is this large."""
+        self._window = window
+        self.step = window / 2
+        """What must be consumed before credit is granted."""
+
+    def hurry(self) -> None:
+        """Something large arrived."""
+        self.step = min(WINDOW, self._window) / 2
 
     def add(self, item: Any) -> None:
         """One element arrived."""
@@ -107,12 +124,21 @@ class Inlet:
     def next(self) -> Any:
         """The oldest element; IndexError when there is none."""
         item = self.items.popleft()
-        self._consumed += 1
+        self.consumed += 1
         return item
 
     def owed(self) -> int:
         """How much credit to grant now: nothing until half the window was consumed."""
-        if self._consumed * 2 < self.window or self.ended:
+        return self.taken() if self.consumed >= self.step else 0
+
+    def is_behind(self) -> bool:
+        """Whether the sender, who has nothing under way, may lack credit for something large."""
+        return not self.items and self.consumed * 2 >= WINDOW
+
+    def taken(self) -> int:
+        """All the credit that is owed, which is granted now."""
+        if self.ended:
             return 0
-        count, self._consumed = self._consumed, 0
+        count, self.consumed = self.consumed, 0
+        self.step = min(self.step * 2, self._window / 2)
         return count

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from tincans.contracts import Board, Buffer, Parts, Transport, Wire
+from tincans.contracts import Board, Buffer, Note, Parts, Transport, Wire
 from tincans.contracts.protocol import Elements
 from tincans.core.address import Address
 from tincans.core.handshake import GREETING_TIMEOUT
@@ -39,6 +39,7 @@ from tincans.pump.flows import Incoming
 from tincans.pump.hub_board import hub_board
 from tincans.pump.link import Link
 from tincans.pump.plain_calls import PROBE_AFTER
+from tincans.pump.questions import window_of
 from tincans.pump.reactor import reactor
 from tincans.toolkit.deadline import deadline_of, left_of
 
@@ -279,7 +280,9 @@ class Channel:
         bound = GREETING_TIMEOUT if timeout is None else max(timeout, 1.0)
         link = self.link(bound)
         stream = calling.call(link, name, args, {}, timeout=bound, operation=name[1:])
-        return _LinkElements(link, stream.detach())
+        incoming = stream.detach()
+        incoming.inlet.widen(window_of(name, args))
+        return _LinkElements(link, incoming)
 
     def board(self, timeout: float) -> Board:
         """The method's own board, completed by the hub of the other program."""
@@ -308,11 +311,12 @@ class _LinkElements:
 
     def __init__(self, link: Link, incoming: Incoming) -> None:
         self._incoming = incoming
+        self.inlet = incoming.inlet
         self._read = link.wire.reader(Any)
         link.attend()
 
     def receive(self, *, timeout: float | None) -> Any:
-        inlet = self._incoming.inlet
+        inlet = self.inlet
         if inlet.items:  # no need to wait
             message = inlet.next()
             if owed := inlet.owed():
@@ -320,6 +324,8 @@ class _LinkElements:
         else:
             message = self._incoming.receive(timeout=timeout)
         if message is None or message is ENDED:
+            return message
+        if type(message) is Note:
             return message
         if type(message) is tuple:  # plain, and read already
             return message[1], message[2], 0

@@ -3,7 +3,8 @@
 Rules of this file
 - The receiver consumes in one thread; elements arrive on whichever thread reads the connection.
 - An iterator is advanced only with credit, by a worker, and no thread is held while there is none.
-- News (publications, changes) never blocks the publisher: each subscriber has its own bounded outlet.
+- News (publications, changes) never blocks the publisher: each subscriber has its own bounded outlet. A thread that
+  publishes faster than it is heard gives way for a moment, so that the subscriber's credit is read.
 - A receiver that loses interest says Cancel; a generator at the other end is closed then.
 """
 
@@ -26,6 +27,11 @@ if TYPE_CHECKING:
     from tincans.pump.quick import Quick
 
 SEND_TIMEOUT = 30.0
+SILENCE = 0.001
+"""Seconds after which a subscriber that waits grants what it owes: its publisher may wait for that."""
+
+GIVE_WAY = {"wait": 0.1, "drop_oldest": 0.002, "refuse": 0.002}
+"""Seconds that a program which publishes waits for a subscriber with this policy, once for each credit it gets."""
 
 
 class Incoming:
@@ -38,7 +44,12 @@ class Incoming:
         self.waiter = Waiter()
 
     def deliver(self, message: Any) -> None:
-        self.inlet.add(message)
+        inlet = self.inlet
+        if type(message) is not tuple or not is_small(message[2]):
+            inlet.hurry()
+        elif inlet.make is not None:
+            message = inlet.make(message[1], message[2])
+        inlet.add(message)
         self.waiter.wake()
 
     def deliver_end(self) -> None:
@@ -66,8 +77,11 @@ class Incoming:
                 raise self.inlet.error
             if self.inlet.ended:
                 return ENDED
-            left = None if deadline is None else deadline - time.monotonic()
-            if not self.link.wait(self.waiter, left if left is None else max(0.0, left)):
+            left = None if deadline is None else max(0.0, deadline - time.monotonic())
+            if self.inlet.is_behind() and (left is None or left > SILENCE):
+                if not self.link.wait(self.waiter, SILENCE):
+                    self.grant(self.inlet.taken())
+            elif not self.link.wait(self.waiter, left):
                 return None
             if self.waiter.error is not None and not self.inlet.items:
                 raise self.waiter.error
@@ -209,7 +223,11 @@ class Pull:
 
 
 class News:
-    """A subscription or watch of the other side: pushed out as far as the credit goes, then kept, then dropped."""
+    """A subscription or watch of the other side: pushed out as far as the credit goes, then kept, then dropped.
+
+    `push(topic, value)` is one more, and never blocks; it gives this object when its publisher should `give_way` before
+    the next one. Over a ring it is one step of the C core, `_tap`, while that has the credit: nothing was kept or lost.
+    """
 
     def __init__(self, link: Link, id: int, *, limit: int, policy: Policy, on_cancel: Callable[[], None]) -> None:
         self.link = link
@@ -217,16 +235,47 @@ class News:
         self._outlet = Outlet(limit=limit, policy=policy, credit=news_window(limit))
         self._on_cancel = on_cancel
         self._lock = threading.Lock()
+        self._room = Waiter()
+        self._in_vain = False
+        quick = link.quick if link.sends_whole else None
+        self._tap: Any = None if quick is None else quick.tap(link, id, self._push, self)
+        self.push: Callable[[str, Any], News | None] = self._push if self._tap is None else self._tap.push
+        self._lend()
 
-    def push(self, topic: str, value: Any) -> None:
-        """One more; never blocks. Over a ring, what is plain is written and sent by the C core."""
+    def _lend(self) -> None:
+        """With the lock: the tap may send, in the same order as we would."""
+        outlet = self._outlet
+        if self._tap is not None and not outlet.waiting and not outlet.dropped:
+            self._tap.credit, outlet.credit = outlet.credit, 0
+
+    def _take_back(self) -> Outlet:
+        """With the lock: the tap is shut, and the credit here."""
+        if self._tap is not None:
+            self._outlet.credit += self._tap.take_back()
+        return self._outlet
+
+    def _push(self, topic: str, value: Any) -> News | None:
         with self._lock:
-            outlet = self._outlet
-            if outlet.waiting or outlet.credit <= 0 or not self._sent(topic, value):
-                outlet.keep((topic, value))
-                self._flow()
-            else:
-                outlet.credit -= 1
+            outlet = self._take_back()
+            outlet.keep((topic, value))
+            self._flow()
+            if outlet.overflowed:
+                self._end_overflowed()
+            is_full = outlet.credit <= 0
+            self._lend()
+            return self if is_full and not self._in_vain else None
+
+    def give_way(self) -> None:
+        """Called by a thread without any lock: wait a moment for credit, reading the connection if nobody does."""
+        with self._lock:
+            outlet = self._take_back()
+            has_credit = outlet.credit > 0
+            self._lend()
+            if has_credit or self._in_vain:
+                return
+            room = self._room = Waiter()
+        if not self.link.wait(room, GIVE_WAY[outlet.policy]):
+            self._in_vain = True
 
     def _sent(self, topic: str, value: Any) -> bool:
         """Whether it has left the short way."""
@@ -242,7 +291,7 @@ class News:
         try:
             return quick.send(data)
         except TincansError as error:
-            link.lost(error)
+            self._lose(error)
             return True
 
     def _sent_beside(self, link: Link, quick: Quick, topic: str, value: Any) -> bool:
@@ -262,14 +311,21 @@ class News:
         try:
             return parts is not None and quick.send_beside(parts)
         except TincansError as error:
-            link.lost(error)
+            self._lose(error)
             return True
+
+    def _lose(self, error: TincansError) -> None:
+        """By a thread without our lock: whoever ends the link has the hub's, before or after."""
+        self.link.reactor.submit(lambda: self.link.lost(error))
 
     def grant(self, count: int) -> None:
         """The other side has room for so many more."""
         with self._lock:
-            self._outlet.grant(count)
+            self._take_back().grant(count)
             self._flow()
+            self._lend()
+            self._in_vain = False
+            self._room.wake()
 
     def _flow(self) -> None:
         outlet, link = self._outlet, self.link
@@ -277,12 +333,15 @@ class News:
             topic, value = kept
             if not self._sent(topic, value):
                 link.post(Publication(self.id, topic, value, outlet.dropped))
-        if outlet.overflowed:
-            link.session.outlets.pop(self.id, None)
-            link.post(Failure(self.id, "full", "FullError", f"The subscriber fell {outlet.limit} messages behind."))
-            self._on_cancel()
+
+    def _end_overflowed(self) -> None:
+        self.link.session.outlets.pop(self.id, None)
+        text = f"The subscriber fell {self._outlet.limit} messages behind."
+        self.link.post(Failure(self.id, "full", "FullError", text))
+        self._on_cancel()
 
     def cancel(self) -> None:
+        self._room.wake()
         self._on_cancel()
 
 
@@ -291,7 +350,11 @@ SMALL_VALUE = 1024
 """Bytes or characters."""
 
 
-def _is_small(kept: tuple[str, Any]) -> bool:
-    value = kept[1]
+def is_small(value: Any) -> bool:
+    """Whether many of it may be under way."""
     kind = type(value)
     return kind in _NUMBERS or (kind in (str, bytes) and len(value) <= SMALL_VALUE)
+
+
+def _is_small(kept: tuple[str, Any]) -> bool:
+    return is_small(kept[1])

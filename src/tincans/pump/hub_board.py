@@ -7,15 +7,23 @@ Rules of this file
 
 from __future__ import annotations
 
-from collections.abc import Hashable
-from typing import Any, Protocol
+from collections.abc import Callable, Hashable
+from typing import Any, Final, Protocol
 
 from tincans.contracts import Board, Change, Delivery, Note, Policy
 from tincans.contracts.protocol import Elements
-from tincans.core.streams import ENDED
+from tincans.core.streams import ENDED, Inlet
 from tincans.errors import ClosedError, DisconnectedError, FullError, TincansError, WaitTimeoutError
 from tincans.pump import questions
 from tincans.pump.questions import Question, StreamQuestion
+from tincans.pump.quick import tray_of
+
+NO_INLET: Final = Inlet()
+"""Of a subscription that is not open, or has no link."""
+
+
+def _nothing() -> None:
+    """What those give who have no tray."""
 
 
 class Asker(Protocol):
@@ -40,20 +48,26 @@ class Account:
         self._make = question.make
         self.seen = 0
         self.gap = False
+        self.differs = False
+        """Whether there is more to say of the next element than its topic and value."""
 
     def cut(self, error: TincansError) -> None:
         """The stream is over; the next one begins after a gap, and with a count of its own."""
-        self.gap = True
+        self.gap = self.differs = True
         self.seen = 0
 
     def made(self, topic: str, value: Any, dropped: int) -> Any:
         """The Note or Change for an element that came with the stream's count of lost ones."""
+        return self.adjusted(self._make(topic, value), dropped)
+
+    def adjusted(self, made: Any, dropped: int) -> Any:
+        """The same for what is made already."""
         missed: int | None = dropped - self.seen
         self.dropped += dropped - self.seen
         self.seen = dropped
         if self.gap:
             missed, self.gap = None, False
-        made = self._make(topic, value)
+        self.differs = dropped != 0
         if type(made) is Note:
             made.missed = missed
         return made
@@ -68,32 +82,69 @@ class HubSubscription:
         self._question = question
         self._account = Account(question)
         self._closed = False
-        self._elements: Elements | None = asker.open(question.name, *question.args, timeout=timeout)
+        self._elements: Elements | None = None
+        self._inlet: Inlet = NO_INLET
+        self._tray: Any = tray_of(Note) if question.make is Note else None
+        self.take: Callable[[], Any] = _nothing if self._tray is None else self._tray.take
+        """The next note, if it is here and there is nothing else to be done for it; else None."""
+        self._lent = 0
+        self._open(timeout)
+
+    def _open(self, timeout: float | None) -> Elements:
+        elements = self._asker.open(self._question.name, *self._question.args, timeout=timeout)
+        self._elements = elements
+        if self._tray is not None:
+            self._inlet = getattr(elements, "inlet", NO_INLET)
+            if self._inlet is not NO_INLET:
+                self._inlet.make = Note
+        return elements
+
+    def _lend(self) -> None:
+        """The tray may give what is here, until credit is owed for it."""
+        inlet = self._inlet
+        self._lent = 0 if self._account.differs or self._closed else max(0, int(inlet.step - inlet.consumed) - 1)
+        self._tray.fill(inlet.items, self._lent)
+
+    def _take_back(self) -> None:
+        self._inlet.consumed += self._lent - self._tray.room
+        self._lent = 0
+        self._tray.fill(NO_INLET.items, 0)
 
     def receive(self, *, timeout: float | None) -> Any | None:
+        if self._tray is None:
+            return self._receive(timeout)
+        self._take_back()
+        try:
+            return self._receive(timeout)
+        finally:
+            self._lend()
+
+    def _receive(self, timeout: float | None) -> Any | None:
         if self._closed:
             raise ClosedError("This subscription was closed.")
         if self._elements is None:
-            self._elements = self._asker.open(self._question.name, *self._question.args, timeout=timeout)
+            self._open(timeout)
+        assert self._elements is not None
         try:
             element = self._elements.receive(timeout=timeout)
         except (FullError, DisconnectedError) as error:
-            self._elements = None
+            self._elements, self._inlet = None, NO_INLET
             self._account.cut(error)
             raise
         if element is None:
             return None
         if element is ENDED:
-            self._elements = None
+            self._elements, self._inlet = None, NO_INLET
             raise ClosedError("The other end closed this subscription.")
-        if element[2] == self._account.seen and not self._account.gap:
-            return self._question.make(element[0], element[1])
-        made = self._account.made(*element)
-        self.dropped = self._account.dropped
+        account = self._account
+        made = account.adjusted(element, 0) if type(element) is Note else account.made(*element)
+        self.dropped = account.dropped
         return made
 
     def close(self) -> None:
         self._closed = True
+        if self._tray is not None:
+            self._tray.fill(NO_INLET.items, 0)
         if self._elements is not None:
             self._elements.close()
 

@@ -1,7 +1,8 @@
 """The hub at work: its lock, its clock, its file, and the way of outcomes to whoever waits for them.
 
 Rules of this file
-- One lock around the hub, from the request to the delivery, so that news reaches everybody in one order.
+- One lock around the hub, from the request to the delivery, so that news reaches everybody in one order. (News for one
+  subscriber alone does without: a single step finds him, and his outlet keeps the order.)
 - What must survive is committed before its answer is given; when that fails nobody is told that it worked.
 - Delivering never blocks: remote tickets are posted, local ones only woken.
 """
@@ -50,7 +51,7 @@ class RemoteTicket:
         self._service = service
         self.link = link
         self.id = id
-        self.news: Callable[[str, Any], None] = _not_opened
+        self.news: Callable[[str, Any], NewsOutlet | None] = _not_opened
 
     def done(self, value: Any) -> None:
         if self.id and self.link.session.running.pop(self.id, None) is not None:
@@ -99,6 +100,7 @@ class HubService:
             Opened: lambda ticket, opened: ticket.opened(opened.limit, opened.policy),
         }
         self.hub = Hub() if keep is None else Hub.restore(keep.load(), time.monotonic())
+        self._lone_listener = self.hub.topics.lone_listener
 
     def handles(self, name: str) -> bool:
         """Whether a reserved name is the hub's."""
@@ -130,12 +132,27 @@ class HubService:
 
     def publish(self, topic: str, value: Any, *, timeout: float | None = None) -> None:
         """What asking for "$publish" does, in fewer steps: nothing is kept of it, and nobody waits for an answer."""
+        ticket: Any = self._lone_listener(topic)
+        if ticket is not None and not self._closed:
+            news = ticket.news(topic, value)
+            if news is not None:
+                news.give_way()
+        else:
+            self._spread(topic, value)
+
+    def _spread(self, topic: str, value: Any) -> None:
         with self._lock:
             if self._closed:
                 raise ClosedError("This server is closing.")
+            full: list[NewsOutlet] | None = None
             tickets: list[Any] = self.hub.topics.listeners(topic)
             for ticket in tickets:
-                ticket.news(topic, value)
+                news = ticket.news(topic, value)
+                if news is not None:
+                    full = [news] if full is None else [*full, news]
+        if full is not None:
+            for news in full:
+                news.give_way()
 
     def cancel_late(self, link: Link, id: int) -> None:
         """A Cancel for a request that was answered meanwhile."""

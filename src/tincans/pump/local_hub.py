@@ -18,6 +18,7 @@ from tincans.core.streams import ENDED
 from tincans.errors import ClosedError, FullError, TincansError, WaitTimeoutError
 from tincans.pump.carrying import may_be_large, written_down
 from tincans.pump.hub_service import HubService
+from tincans.toolkit.array_places import WORTH_IT
 from tincans.toolkit.deadline import deadline_of, left_of
 
 
@@ -115,9 +116,9 @@ class LocalAsker:
 
     def publish(self, topic: str, value: Any, *, timeout: float | None = None) -> None:
         """Asking for "$publish" in fewer steps (HubService.publish)."""
-        if may_be_large(value):
+        if (type(value) is not bytes or len(value) >= WORTH_IT) and may_be_large(value):
             value = written_down("$publish", (topic, value))[1]
-        self._service.publish(topic, value, timeout=timeout)
+        self._service.publish(topic, value)
 
     def ask(self, name: str, *args: Any, timeout: float | None) -> Any:
         ticket = LocalTicket()

@@ -11,6 +11,7 @@ from collections.abc import Callable, Hashable
 from typing import Any, NamedTuple
 
 from tincans.contracts import Change, Delivery, Note, Policy
+from tincans.core.streams import WINDOW, news_window
 from tincans.errors import WaitTimeoutError
 
 
@@ -42,6 +43,11 @@ def _change(key: str, value: Any) -> Change:
 
 def subscribe(pattern: str, limit: int, policy: Policy) -> StreamQuestion:
     return StreamQuestion("$subscribe", (pattern, limit, policy), Note)
+
+
+def window_of(name: str, args: tuple[Any, ...]) -> int:
+    """How many elements may be under way in the stream that a question opens."""
+    return news_window(args[1]) if name == "$subscribe" and len(args) > 1 else WINDOW
 
 
 def watch(key: str) -> StreamQuestion:

@@ -39,11 +39,12 @@ class Quick:
     `line` is the C core's own way over a ring: a whole call, or a whole answer, in one step.
 
     `send_beside(parts)` is `send` for what `request_beside` or `reply_beside` gave: large arrays, over a ring only.
+    `take_news` and `tap` are for news through a ring (_speed/news.c); None and nothing where there is no ring.
     """
 
     __slots__ = (
-        "exchange", "fits", "line", "live", "publication", "publication_beside", "read", "ready", "receive", "reply",
-        "reply_beside", "request", "request_beside", "send", "send_beside", "string",
+        "_tap", "exchange", "fits", "line", "live", "publication", "publication_beside", "read", "ready", "receive",
+        "reply", "reply_beside", "request", "request_beside", "send", "send_beside", "string", "take_news",
     )  # fmt: skip
 
     def __init__(self, link: Link, plain: Any) -> None:
@@ -68,10 +69,20 @@ class Quick:
             self.send, self.receive, self.exchange = _ways(link, deque() if self.ready is None else self.ready)
             self.string = AloneString()
             self.send_beside = _never
+            self.take_news: Callable[[dict[int, Any], list[Any]], tuple[int, Any]] | None = None
+            self._tap: Any = None
         else:
             self.send_beside = _beside(link, self.string)
             self.send, self.receive, self.exchange = ring.send_at_once, ring.receive_one, ring.exchange
             self.line = _line(link, plain, ring, plain_array)
+            self.take_news = partial(plain.take_news, ring.receive_here)
+            self._tap = plain.Tap
+
+    def tap(self, link: Link, id: int, slow: Callable[[str, Any], Any], full: Any) -> Any:
+        """What sends the small news of a subscription in one step, or None."""
+        if self._tap is None:
+            return None
+        return self._tap(id, self.send, (link.posted, link.corked), self.string.ring, slow, full)
 
     def parts_of(self, data: Any) -> list[Buffer] | None:
         """What `exchange` or `receive` gave, as a message's parts; None when nothing came."""
@@ -192,3 +203,9 @@ def role() -> Role:
     """A role that is free."""
     core = _core()
     return threading.Lock() if core is None else core.Role()
+
+
+def tray_of(kind: type) -> Any:
+    """A tray (_speed/news.c) for elements of one class, or None without the C core."""
+    core = _core()
+    return None if core is None else core.Tray(kind)

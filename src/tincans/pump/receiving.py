@@ -9,6 +9,8 @@ Rules of this file
 - A background link whose role is free is armed, by the one who gave the role back, or attended. Whoever has read since
   it was armed attends it again: what he received together with his answer, and the ring that he woke, rouse nobody.
 - Who leaves wakes one who may want the role; a nudge that is not used goes on to the next.
+- Who leaves with news from a ring takes what one look has found, and rouses nobody for what came since: he is back
+  soon, or the next ticks see to it. Two who take turns, or chase the writer, would be slower than one who reads.
 - Before a message is received `more_here` is put out and what was corked meanwhile leaves: nobody else would see to it.
 """
 
@@ -18,7 +20,7 @@ import contextlib
 import threading
 import time
 from collections import deque
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from tincans.contracts import Buffer, Connection
 from tincans.core.log import log
@@ -29,6 +31,9 @@ from tincans.pump.quick import Quick, role
 from tincans.pump.reactor import Background, reactor
 from tincans.pump.sending import Sending
 from tincans.pump.waiter import Waiting
+
+if TYPE_CHECKING:
+    from tincans.pump.flows import Incoming
 
 LINGER = 0.1
 """Seconds that a worker stays with a connection after a message, so that a busy one is read without epoll."""
@@ -65,6 +70,8 @@ class Receiving(Sending):
         self.parked: deque[Waiting] = deque()
         """Those who sleep until their answer comes, or the reading role is theirs."""
         self._heard_before = 0
+        self._news_came = False
+        """Whether news came through the ring: who listens reads on soon, and nobody else is roused for more of it."""
 
     def handle(self, message: Any) -> None:
         """What one message does."""
@@ -100,6 +107,7 @@ class Receiving(Sending):
             if waiter is not None:
                 waiter.deliver_plain(found[1])
         else:
+            self._news_came = self.quick.take_news is not None
             inlet = self.session.inlets.get(found[0])
             if inlet is not None:
                 inlet.deliver(found)
@@ -157,6 +165,7 @@ class Receiving(Sending):
 
     def _read_until(self, waiter: Waiting, deadline: float | None, left: float | None) -> None:
         receive = self.connection.receive
+        self._news_came = False
         while not waiter.settled:
             if self.dead is not None:
                 waiter.fail(self.gone("unknown"))
@@ -180,18 +189,31 @@ class Receiving(Sending):
 
     def _hand_on_the_rest(self) -> None:
         """With the reading role: what has come along."""
-        inlets, quick = self.session.inlets, self.quick
-        if quick is not None and self.sends_whole and self.greeted:
-            while (data := quick.receive(0.0)) is not None:  # news, one after the other: in as few steps as possible
-                found = quick.read(data) if type(data) is bytes else None
-                if found is None or len(found) != 3:
-                    self.take_in(quick.parts_of(data) or [])
-                elif (inlet := inlets.get(found[0])) is not None:
-                    inlet.deliver(found)
+        quick = self.quick
+        while (parts := self._after_news()) is not None:
+            self.take_in(parts)
+        if self._news_came:
+            return  # who listens comes back when he has consumed it
         if quick is not None and quick.ready and self.greeted:
             self._hand_on_answers(quick)
         while self.connection.pending() and (parts := self.connection.receive(timeout=0)) is not None:
             self.take_in(parts)
+
+    def _after_news(self) -> list[Buffer] | None:
+        """With the reading role: hand on the small news that is here. What else came then, or None."""
+        quick = self.quick
+        if quick is None or quick.take_news is None or not self.greeted:
+            return None
+        touched: list[Incoming] = []
+        try:
+            count, data = quick.take_news(self.session.inlets, touched)
+            self.heard += count
+        finally:
+            for incoming in touched:
+                incoming.waiter.wake()
+        if touched:
+            self._news_came = True
+        return quick.parts_of(data)
 
     def _hand_on_answers(self, quick: Quick) -> None:
         """With the reading role: the plain answers that one system call has brought."""
@@ -220,7 +242,7 @@ class Receiving(Sending):
 
     def pass_on(self) -> None:
         """Give the reading role back, and wake one who may want it. The background has what is left."""
-        more = self.background and self._has_whole_message()
+        more = self.background and not self._news_came and self._has_whole_message()
         self.reading.release()
         if self.parked:
             self.nudge_next()
@@ -334,21 +356,24 @@ class Receiving(Sending):
     def _next_request(self, linger: float) -> Request[Any] | None:
         """The next request for one of our functions; what else comes before it is handled. None: nothing came."""
         connection, decode = self.connection, self.wire.decode
+        parts: list[Buffer] | None = None
         while True:
             self.more_here = False  # before the look at what is corked: `reply` does these in the other order
             if self.corked and not connection.pending():
                 self.uncork()
-            parts: list[Buffer] | None
-            if self.quick is None or not self.direct:
+            if parts is not None:
+                pass  # it came behind news
+            elif self.quick is None or not self.direct:
                 parts = connection.receive(timeout=0.0 if linger == LINGER and self.reactor.queued else linger)
             elif (parts := self._serve_plain(linger)) is None:
                 return ELSEWHERE
             if not parts:
                 return None
             if self._takes_plain(parts):
+                parts = self._after_news()
                 continue
             message: Any = decode(parts)
-            del parts
+            parts = None
             if type(message) is Request and message.name[:1] != "$" and self.direct:
                 self.session.check_request(message)
                 self.heard += 1

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from tincans.verbs.words import Words
 
 
+def _nothing() -> None:
+    """Most subscriptions have no shorter way."""
+
+
 class Messages:
     """A running subscription: iterate for `Note`s (topic, value, missed). Close it or leave its `with` block to end.
 
@@ -29,6 +33,8 @@ class Messages:
 
     def __init__(self, subscription: Subscription) -> None:
         self._subscription = subscription
+        self._take: Callable[[], Any] = getattr(subscription, "take", _nothing)
+        """The next one, if it is here and nothing else is to be done for it; else None."""
 
     @property
     def dropped(self) -> int:
@@ -37,6 +43,9 @@ class Messages:
 
     def receive(self, *, timeout: float | None = None) -> Any:
         """The next one; WaitTimeoutError when none came within `timeout` seconds."""
+        element = self._take()
+        if element is not None:
+            return element
         element = self._subscription.receive(timeout=patience(timeout))
         if element is None:
             raise WaitTimeoutError(f"Nothing came within {timeout:g} s.")
@@ -46,6 +55,9 @@ class Messages:
         return self
 
     def __next__(self) -> Any:
+        element = self._take()
+        if element is not None:
+            return element
         element = self._subscription.receive(timeout=None)
         return self.receive() if element is None else element
 

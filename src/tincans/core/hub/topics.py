@@ -93,6 +93,11 @@ class Topics:
         out.extend([News(listener, topic, value) for listener in listeners])
         out.append(Done(ticket, len(listeners)))
 
+    def lone_listener(self, topic: str) -> Any:
+        """The ticket of the only one who listens to a topic, if that is known already, or None. For any thread."""
+        found = self._found.get(topic) if type(topic) is str else None
+        return found[0] if found is not None and len(found) == 1 else None
+
     def listeners(self, topic: str) -> list[Hashable]:
         """The tickets of those who listen to a topic. ArgumentError for a pattern."""
         found = self._found.get(topic) if isinstance(topic, str) else None
