@@ -1,4 +1,4 @@
-"""Types of the C module `_ring`; what each function does is in its own docstring, in C."""
+"""Types of the C module `_core`; what each function does is in its own docstring, in C."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, final

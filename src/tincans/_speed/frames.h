@@ -1,4 +1,4 @@
-/* What plain.c's module offers of frames.c. */
+/* What the module offers of frames.c. */
 #ifndef TINCANS_FRAMES_H
 #define TINCANS_FRAMES_H
 

@@ -16,8 +16,7 @@
 #include <structmember.h>
 
 #define NEWS_SMALL 1024 /* SMALL_VALUE in pump/flows.py */
-#define NEWS_START 0x94 /* a Publication with its first four fields, */
-#define NEWS_TAG 8      /* and its tag */
+#define NEWS_START 0x94 /* a Publication with its first four fields */
 
 /* ---- from the publisher ---- */
 
@@ -251,7 +250,7 @@ static int hand_on(struct handing *to, PyObject *data) {
         return 0;
     const uint8_t *start = (const uint8_t *)PyBytes_AS_STRING(data);
     struct reader in = {.next = start + 2, .end = start + PyBytes_GET_SIZE(data)};
-    if (start[0] != NEWS_START || start[1] != NEWS_TAG)
+    if (start[0] != NEWS_START || start[1] != TAG_PUBLICATION)
         return 0;
     int known = take_subscriber(to, &in);
     known = known == 1 ? take_topic(to, &in, data) : known;

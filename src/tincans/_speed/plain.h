@@ -9,7 +9,9 @@
 #include <stdint.h>
 
 #define PLAIN_BYTES 4096
-#define FALSE_BYTE 0xc2
+
+enum { TAG_REQUEST = 1, TAG_REPLY = 2, TAG_PUBLICATION = 8 };
+enum { NIL = 0xc0, FALSE_BYTE = 0xc2, TRUE_BYTE = 0xc3, FLOAT64 = 0xcb };
 
 struct writer {
     uint8_t bytes[PLAIN_BYTES];
@@ -61,6 +63,6 @@ bool plain_right_count(const char *name, Py_ssize_t count, Py_ssize_t wanted);
 int plain_fit(PyObject *args, PyObject *shape);
 PyObject *plain_fits(PyObject *module, PyObject *const *given, Py_ssize_t count);
 extern const char plain_fits_doc[];
-extern PyMethodDef plain_functions[];
+extern PyMethodDef plain_writing[], plain_reading[];
 
 #endif

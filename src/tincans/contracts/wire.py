@@ -50,7 +50,7 @@ class Wire(Protocol):
     must remember what was said on a connection has `conversation(connecting=...)` (pump/conversing.py).
     A wire that cannot say ids has two more: `in_order = True`, and `for_caller`, the wire that takes what it hears for
     answers (pump/turns.py). `plain = True`: a message of a few numbers and texts has the form that the
-    C core writes and reads (_speed/plain.c)."""
+    C core writes and reads (_speed/plain_write.c)."""
 
     def encode(self, message: Message, references: References | None = None) -> list[Buffer]:
         """The message's parts. UnsendableError with the path to a value that cannot travel."""

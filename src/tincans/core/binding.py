@@ -29,7 +29,7 @@ Values = tuple[Any, ...]
 _POSITIONAL: frozenset[Any] = frozenset({Kind.POSITIONAL_ONLY, Kind.POSITIONAL_OR_KEYWORD})
 _NAMED: frozenset[Any] = frozenset({Kind.KEYWORD_ONLY, Kind.POSITIONAL_OR_KEYWORD})
 PLAIN = frozenset({type(None), bool, int, float, str, bytes})
-"""What a plain value is exactly (_speed/plain.c)."""
+"""What a plain value is exactly (_speed/plain_write.c)."""
 
 _BY_NAME = 1 << 30
 """The position of a parameter that has none."""

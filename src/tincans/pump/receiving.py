@@ -243,6 +243,7 @@ class Receiving(Sending):
     def pass_on(self) -> None:
         """Give the reading role back, and wake one who may want it. The background has what is left."""
         more = self.background and not self._news_came and self._has_whole_message()
+        self._news_came = False
         self.reading.release()
         if self.parked:
             self.nudge_next()
