@@ -1,8 +1,8 @@
 /* The Python module `tincans._speed._core`.
  *
  * Rules of this file
- * - It starts the module and keeps its state; ring_type.c, line_type.c, ask.c, serve.c, plain.c, descriptors.c and signals.c
- *   have the contents.
+ * - It starts the module and keeps its state; ring_type.c, line_type.c, ask.c, serve.c, plain.c, descriptors.c, signals.c
+ *   and large_copy.c have the contents.
  * - Errors are raised as the classes of tincans.errors, so that no Python layer is needed on the fast path.
  */
 #include "module.h"
@@ -113,7 +113,7 @@ static int execute(PyObject *module) {
     struct module_state *state = PyModule_GetState(module);
     if (make_types(module, state) < 0 || load_errors(state) < 0 || make_names(state) < 0)
         return -1;
-    PyMethodDef *functions[] = {signal_functions, descriptor_functions, plain_functions};
+    PyMethodDef *functions[] = {signal_functions, descriptor_functions, plain_functions, copy_functions};
     for (size_t i = 0; i < COUNT(functions); i++)
         if (PyModule_AddFunctions(module, functions[i]) < 0)
             return -1;
