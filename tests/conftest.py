@@ -12,6 +12,7 @@ Rules of this file
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import shutil
@@ -119,7 +120,12 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    """The directory goes, whatever became of the run."""
+    """The directory goes, whatever became of the run, and before it the message queues whose markers are in it."""
+    from tincans.errors import MissingLibraryError  # not before the directory is said
+    from tincans.toolkit.mq import rendezvous
+
+    with contextlib.suppress(MissingLibraryError):
+        rendezvous.sweep()
     shutil.rmtree(config.stash[_PLACE], ignore_errors=True)
 
 

@@ -16,11 +16,12 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tincans.bench import line_up, paper, report, rounds, single
+from tincans.bench import line_up, measures, ours, paper, report, rounds, single
 from tincans.bench.bars import BARS
 from tincans.bench.contestant import Contestant
 from tincans.bench.measures import BY_KEY, MEASURES
 from tincans.bench.plan import SMOKE
+from tincans.bench.stage import Stage
 
 ROOT = Path(__file__).resolve().parents[2]
 NAMES = ("local", "unix, aio", "multiprocessing.connection", "multiprocessing.Queue", "bare C ring", "one memcpy")
@@ -91,6 +92,14 @@ def test_who_does_not_start_is_named_and_the_others_go_on() -> None:
     results = rounds.run([broken, local], SMOKE, measures=[BY_KEY["call"]])
     assert "no_such_file" in results.left_out["broken"]
     assert list(results.figures["call"]) == ["local"]
+
+
+def test_a_method_that_serves_few_at_once_is_measured_with_as_many_as_it_does(tmp_path: Path) -> None:
+    few, many = (Stage(ours.named(name), tmp_path, number=0, broker=None) for name in ("mq", "local"))
+    plan = dataclasses.replace(SMOKE, crowd=64)
+    assert measures.crowd_of(few, plan) == few.contestant.most_clients < 64
+    assert measures.crowd_of(many, plan) == 64
+    assert measures.crowd_of(few, SMOKE) == SMOKE.crowd
 
 
 def test_the_papers_are_what_the_figures_make() -> None:

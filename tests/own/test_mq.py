@@ -69,8 +69,12 @@ with queue_rendezvous.new_pair(sys.argv[1], messages=2, size=64) as (token, down
 
 
 @pytest.fixture(autouse=True)
-def place_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def place_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Nobody will ever start there again, so the queues of those who were killed are removed here: the kernel would
+    keep them, and a user may have few."""
     monkeypatch.setenv("TINCANS_RUNTIME_DIR", str(tmp_path / "run"))
+    yield
+    queue_rendezvous.sweep()
 
 
 @contextlib.contextmanager

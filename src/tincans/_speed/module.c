@@ -1,8 +1,8 @@
 /* The Python module `tincans._speed._core`.
  *
  * Rules of this file
- * - It starts the module and keeps its state; ring_type.c, line_type.c, ask.c, serve.c, news.c, plain_write.c, plain_read.c,
- *   descriptors.c and signals.c have the contents.
+ * - It starts the module and keeps its state. The types are in ring_type.c, line_type.c, ask.c, news.c and descriptors.c,
+ *   the functions in plain_write.c, plain_read.c, descriptors.c, large_copy.c and signals.c.
  * - Errors are raised as the classes of tincans.errors, so that no Python layer is needed on the fast path.
  */
 #include "module.h"
@@ -114,7 +114,7 @@ static int execute(PyObject *module) {
     struct module_state *state = PyModule_GetState(module);
     if (make_types(module, state) < 0 || load_errors(state) < 0 || make_names(state) < 0)
         return -1;
-    PyMethodDef *functions[] = {signal_functions, descriptor_functions, plain_writing, plain_reading};
+    PyMethodDef *functions[] = {signal_functions, descriptor_functions, plain_writing, plain_reading, copy_functions};
     for (size_t i = 0; i < COUNT(functions); i++)
         if (PyModule_AddFunctions(module, functions[i]) < 0)
             return -1;

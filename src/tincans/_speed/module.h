@@ -37,5 +37,6 @@ struct module_state *module_state_of(PyObject *ring);
 extern PyType_Spec ring_type_spec, patience_type_spec;
 extern PyMethodDef descriptor_functions[];
 extern PyMethodDef signal_functions[];
+extern PyMethodDef copy_functions[];
 
 #endif

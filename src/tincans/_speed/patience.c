@@ -18,6 +18,7 @@
 /* What is expected is waited for so many times as long: the other side may have to be woken first, and then to map
  * memory. When it was awake it takes a tenth of that; two sides that spin keep each other awake. */
 #define EXPECTED_TIMES 3
+#define MOST_UNBELIEF 63
 
 static int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 
@@ -43,9 +44,15 @@ void patience_set(struct patience *patience, int64_t most) {
     patience->short_sleeps = 0;
     patience->trial = SLEEPS_BEFORE_TRIAL;
     patience->expected = 0;
+    patience->passed_over = patience->unbelief = 0;
 }
 
-void patience_expect(struct patience *patience) { patience->expected = EXPECTED_TIMES * patience->most; }
+void patience_expect(struct patience *patience) {
+    if (patience->passed_over > 0)
+        patience->passed_over--;
+    else
+        patience->expected = EXPECTED_TIMES * patience->most;
+}
 
 bool patience_begin(struct patience *patience) {
     if (patience->now == 0)
@@ -69,14 +76,19 @@ int64_t patience_until(struct patience *patience, int64_t start, int64_t deadlin
 }
 
 void patience_paid(struct patience *patience) {
-    patience->expected = 0;
+    if (patience->expected != 0)
+        patience->expected = patience->unbelief = 0;
     patience->now = smaller(patience->now * 2, patience->most);
     patience->trial = SLEEPS_BEFORE_TRIAL;
 }
 
 void patience_failed(struct patience *patience) {
-    if (atomic_exchange_explicit(&patience->expected, 0, memory_order_relaxed) != 0)
+    if (patience->expected != 0) {
+        int more = 2 * patience->unbelief + 1;
+        patience->expected = 0;
+        patience->passed_over = patience->unbelief = more < MOST_UNBELIEF ? more : MOST_UNBELIEF;
         return;
+    }
     int64_t least = patience->most / LEAST_SHARE, half = patience->now / 2;
     if (patience->now == patience->most)
         patience->trial = (int)smaller(2 * patience->trial, MOST_SLEEPS_BEFORE_TRIAL);

@@ -18,6 +18,8 @@ struct patience {
     _Atomic int short_sleeps; /* sleeps that a full spin would have saved, */
     _Atomic int trial;        /* and after how many of them to try one */
     _Atomic int64_t expected; /* nanoseconds to spin in the next wait, whatever was learned; 0: nothing is expected */
+    _Atomic int passed_over;  /* expectations not to be believed, */
+    _Atomic int unbelief;     /* and how many after the next one that was wrong */
 };
 
 /* Monotonic nanoseconds. */
@@ -32,7 +34,8 @@ bool patience_begin(struct patience *patience);
 void patience_end(void);
 /* In a forked child: the threads that were spinning did not come along. */
 void patience_after_fork(void);
-/* The next wait will be short, but not as short as most: it may spin longer, and teaches nothing when that fails. */
+/* The next wait will be short, but not as short as most: it may spin longer. When that fails it teaches nothing about
+ * other waits, and expectations that fail one after the other are believed more and more rarely. */
 void patience_expect(struct patience *patience);
 /* When to stop spinning that began at `start`. */
 int64_t patience_until(struct patience *patience, int64_t start, int64_t deadline);

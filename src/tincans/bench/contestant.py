@@ -95,6 +95,8 @@ class Contestant:
     """A server that must run: "redis" or nothing."""
     crowd: Callable[[Path, int], AbstractContextManager[CrowdRun]] | None = None
     """Many clients in one program; None: one thread each."""
+    most_clients: int = 0
+    """How many can be connected at once on a usual system; 0: as many as anybody wants."""
     leaves: str = ""
     """A pattern for the files in shared memory that its library leaves; "{root}" is the start of all places' names."""
     home: str = ""

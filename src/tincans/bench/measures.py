@@ -83,7 +83,7 @@ def clients(stage: Stage, plan: Plan) -> Figures:
     bobs = stage.bobs(2)
     try:
         for bob in bobs:
-            bob.tell("gather", clients=plan.crowd // 2)
+            bob.tell("gather", clients=crowd_of(stage, plan) // 2)
         for bob in bobs:
             bob.answer()
         for bob in bobs:
@@ -93,7 +93,7 @@ def clients(stage: Stage, plan: Plan) -> Figures:
         for bob in bobs:
             bob.ask("scatter")
     total = sum(rates)
-    return {"": {"value": total, "slowest": min(rates) * len(rates) / total if total else 0.0}}
+    return {"": {"value": total, "slowest": min(rates) * len(rates) / total if total else 0.0, "clients": len(rates)}}
 
 
 def memory(stage: Stage, plan: Plan) -> Figures:
@@ -102,10 +102,16 @@ def memory(stage: Stage, plan: Plan) -> Figures:
     bob.ask("gather", clients=2)
     bob.ask("scatter")
     before = stage.memory()
-    bob.ask("gather", clients=plan.crowd)
+    count = crowd_of(stage, plan)
+    bob.ask("gather", clients=count)
     after = stage.memory()
     bob.ask("scatter")
-    return {"": {"value": (after - before) / plan.crowd}}
+    return {"": {"value": (after - before) / count, "clients": count}}
+
+
+def crowd_of(stage: Stage, plan: Plan) -> int:
+    """How many clients at once: as the plan says, or as many as the method serves."""
+    return min(plan.crowd, stage.contestant.most_clients or plan.crowd)
 
 
 MEASURES = (
@@ -202,7 +208,7 @@ MEASURES = (
         "Half of the clients in each of two programs, each client with a connection of its own (and a thread, or a "
         "task for aio), all calling at the same time, with a hundred calls under way each where it can. They call for "
         "a while before they are counted, all in the same span of time. `slowest` is what the slowest client got, "
-        "relative to the mean.",
+        "relative to the mean. A method that serves fewer at once is measured with as many as it does.",
         clients,
         often=False,
     ),

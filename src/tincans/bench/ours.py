@@ -26,6 +26,9 @@ PLACES = {
 }
 """Methods whose address is neither a name nor a host and a port."""
 
+MOST_CLIENTS = {"mq": 40}
+"""Methods that serve few clients at once: their docstrings say how many, and a few are connected besides the crowd."""
+
 BY_DESCRIPTOR = "descriptor"
 """What the facts of a method that passes memory on say of `share`."""
 VARIANTS = ("local, not spinning", "local, aio", "local, aio client", "unix, aio", "sqlite, sync normal")
@@ -80,6 +83,7 @@ def method(name: str, facts: Facts, url: str = "") -> Contestant:
         connect=sync_ends.connected,
         service="redis" if "{broker}" in url else "",
         needs=library(facts),
+        most_clients=MOST_CLIENTS.get(name, 0),
         obstacle=obstacle(facts, can),
     )
 

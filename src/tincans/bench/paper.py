@@ -101,12 +101,14 @@ def ordered(measure: Mapping[str, Any], variant: str = "") -> list[tuple[str, Ma
 def times(measure: Mapping[str, Any], report: Report) -> str:
     """Median, fastest and 99th percentile; the processor time where there is one."""
     shown = {"value": "median", "min": "min", "p99": "p99", "best": "best round", "processor": "CPU"}
+    shown["clients"] = "clients"
     return by_name(measure, report, shown)
 
 
 def rates(measure: Mapping[str, Any], report: Report) -> str:
     """Median, best and worst round, and what was lost or starved."""
-    shown = {"value": "median", "best": "best", "worst": "worst", "slowest": "slowest / mean", "lost": "lost"}
+    shown = {"value": "median", "best": "best", "worst": "worst", "slowest": "slowest / mean", "clients": "clients"}
+    shown["lost"] = "lost"
     return by_name(measure, report, shown)
 
 
