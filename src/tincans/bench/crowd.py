@@ -28,8 +28,9 @@ CONNECTING = 20.0
 WARMING = 0.25
 """How long all of them call before they are counted, in parts of the time that they are counted."""
 TURN = 0.001
-"""Seconds after which the interpreter lets another thread run, for every contestant alike. With its usual 5 ms, each of
-32 threads that are all busy gets about ten turns in the whole span, by chance: that would be measured, not the server."""
+"""Seconds after which the interpreter lets another thread run, for every contestant alike. With its usual 5 ms, each
+of 32 threads that are all busy gets about ten turns in the whole span, by chance: that would be measured, not the
+server."""
 LEAVE = (0, 0)
 """The span of who is to leave."""
 

@@ -208,8 +208,8 @@ MEASURES = (
         "Half of the clients in each of two programs, each client with a connection of its own (and a thread, or a "
         "task for aio), all calling at the same time, with a hundred calls under way each where it can. They call for "
         "a while before they are counted, all in the same span of time, and the interpreter changes threads every "
-        "millisecond, or chance would decide. `slowest` is what the slowest client got, "
-        "relative to the mean. A method that serves fewer at once is measured with as many as it does.",
+        "millisecond, or chance would decide. `slowest` is what the slowest client got, relative to the mean. A method "
+        "that serves fewer at once is measured with as many as it does.",
         clients,
         often=False,
     ),
