@@ -5,6 +5,7 @@ Rules of this file
 - The other side's ids may be any JSON value; inside they are numbers (those that a Tincans program would use stay as
   they are, others become one above _FIRST), and go back as they came.
 - A batch is answered as one batch, when the last of its calls is.
+- What `say` gives may fail to leave: `unsay` makes it unsaid, and it is said again later.
 - Nonsense in a text is answered with its error and harms no other call; nonsense around texts ends the connection.
 - Lines or headers: by the option, else by the other side's first byte; who speaks first without knowing says lines.
 """
@@ -12,6 +13,8 @@ Rules of this file
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
 import msgspec
@@ -96,6 +99,7 @@ class Conversation:
         self._next = _FIRST + self._parity
         self._open: dict[int, _Open] = {}
         self._numbers: dict[bytes, int] = {}
+        self._unsay: Callable[[], None] = _nothing
 
     @property
     def max_message(self) -> int:
@@ -216,6 +220,7 @@ class Conversation:
 
     def say(self, text: bytes) -> bytes:
         """The bytes that leave for a text of the wire; none for what waits for its batch, or nobody waits for."""
+        self._unsay = _nothing
         look = _look(text)
         if look.method is UNSET:
             return self._say_answer(look)
@@ -224,6 +229,10 @@ class Conversation:
             if number is not None and number & 1 == self._parity:
                 return self._say_about(_name(look.method), number, bytes(look.params))
         return self._framed(text)
+
+    def saying(self) -> Callable[[], None]:
+        """What makes unsaid what was said last, if nothing of it has left: an answer that is forgotten is lost."""
+        return self._unsay
 
     def _say_answer(self, look: _Look) -> bytes:
         number = _number(bytes(look.id)) if look.id is not UNSET and _is_number(look.id) else 0
@@ -236,13 +245,23 @@ class Conversation:
         framed = self._framed(answer) if call.batch is None else b""
         if len(framed) > self.max_message:
             raise too_large(len(framed), self.max_message)  # before the call is forgotten: it is answered with this
+        batch, before = call.batch, (call.stream, call.batch)
+
+        def unsay() -> None:
+            call.stream, call.batch = before
+            self._remember(number, call)
+            if batch is not None:
+                batch.missing += 1
+                batch.answers.remove(answer)
+
+        self._unsay = unsay
         if bytes(body) == STREAM:
             call.stream = True
         else:
             self._forget(number)
-        if call.batch is None:
+        if batch is None:
             return framed
-        batch, call.batch = call.batch, None
+        call.batch = None
         return self._added(batch, answer)
 
     def _say_about(self, name: str, number: int, params: bytes) -> bytes:
@@ -250,6 +269,7 @@ class Conversation:
         if call is None:  # a stream that they have passed as an argument; or a call of theirs that they cancelled
             return b"" if number >= _FIRST else self._framed(request_text(None, name, params))
         if name == "$/end":
+            self._unsay = partial(self._remember, number, call)
             self._forget(number)
         fields = _fields(params)
         fields["id"] = call.id
@@ -259,6 +279,10 @@ class Conversation:
         call = self._open.pop(number)
         if self._numbers.get(bytes(call.id)) == number:
             del self._numbers[bytes(call.id)]
+
+    def _remember(self, number: int, call: _Open) -> None:
+        self._open[number] = call
+        self._numbers.setdefault(bytes(call.id), number)
 
     def _deliver(self, call: _Open, answer: bytes) -> None:
         if call.batch is None:
@@ -293,6 +317,10 @@ class Conversation:
 
 STREAM: Final = b'{"$stream":true}'
 """The result of a call that is answered by a stream: its elements follow as `$/item`, its end as `$/end`."""
+
+
+def _nothing() -> None:
+    """What changes nothing may be said again just so."""
 
 
 def _is_number(id: Any) -> bool:

@@ -52,9 +52,15 @@ class ConversingConnection:
         """See contracts.Connection."""
         with self._guard:
             data = self._conversation.say(b"".join(parts))
+            unsay = self._conversation.saying()
         if data:
-            with self._sending:
-                self._inner.send([data], timeout=timeout)
+            try:
+                with self._sending:
+                    self._inner.send([data], timeout=timeout)
+            except WaitTimeoutError:  # nothing left: it is said again, or something in its place
+                with self._guard:
+                    unsay()
+                raise
         self._say_owed(0)
 
     def flush(self, *, timeout: float | None) -> bool:
