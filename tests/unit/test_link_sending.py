@@ -7,13 +7,17 @@ import time
 from collections import deque
 from typing import Any
 
-from link_stage import SOON, Stage, bob
+import pytest
+from link_stage import SOON, Stage, StagedConnection, StagedOwner, bob
 
 from tincans.conformance.patience import eventually
-from tincans.core.messages import Ping, Request
+from tincans.core.messages import Ping, Reply, Request
+from tincans.errors import ClosedError, WaitTimeoutError
 from tincans.pump.deadlines import Deadlines
-from tincans.pump.reactor import MAX_WORKERS
+from tincans.pump.link import Link
+from tincans.pump.reactor import MAX_WORKERS, reactor
 from tincans.pump.waiter import Waiter
+from tincans.wires.native import WIRE
 
 __all__ = ["bob"]
 
@@ -108,3 +112,27 @@ def test_a_deadline_that_is_added_while_others_expire_is_kept(bob: Stage) -> Non
     link.deadlines.expire()
     eventually(lambda: second.settled, timeout=SOON)
     assert not first.settled
+
+
+class InOrder:
+    """The native wire for a link that knows no ids."""
+
+    in_order = True
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(WIRE, name)
+
+
+def test_a_request_without_an_id_that_found_no_room_is_owed_no_answer() -> None:
+    connection = StagedConnection()
+    link = Link(connection, InOrder(), StagedOwner(), reactor(), connecting=True)  # type: ignore[arg-type]
+    assert link.turns is not None
+    connection.clogged = True
+    with pytest.raises(WaitTimeoutError):
+        link.send(Request(1, "add", (2, 5)), timeout=0.01)
+    connection.clogged = False
+    link.send(Request(3, "add", (3, 5)), timeout=SOON)
+    answer = Reply(0, 8)
+    link.turns.belongs(answer)
+    assert answer.id == 3
+    link.lost(ClosedError("The test is over."))

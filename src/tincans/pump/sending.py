@@ -84,7 +84,11 @@ class Sending:
             parts = self.wire.encode(message, self.references)
             with self.turns.order:
                 self.turns.asked(message)
-                self.send_parts(parts, timeout=timeout)
+                try:
+                    self.send_parts(parts, timeout=timeout)
+                except WaitTimeoutError:
+                    self.turns.not_asked(message)
+                    raise
 
     def send_parts(self, parts: list[Buffer], *, timeout: float | None) -> None:
         """Send one message; blocks at most `timeout`."""

@@ -9,6 +9,7 @@ Rules of this file
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections import deque
 from typing import TYPE_CHECKING, Any
@@ -45,6 +46,12 @@ class Turns:
         """A message is about to leave; called in the order of leaving, under `order`."""
         if isinstance(message, Request):
             self._open.append(message.id)
+
+    def not_asked(self, message: Message) -> None:
+        """It has not left, and never will; called under `order`: no answer will belong to it."""
+        if isinstance(message, Request):
+            with contextlib.suppress(ValueError):
+                self._open.remove(message.id)
 
     def after_sending(self, message: Message) -> None:
         """An answer has left: the next request may begin."""
