@@ -7,9 +7,11 @@ Rules of this file
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 from test_ring import in_background
@@ -95,3 +97,43 @@ def test_the_environment_can_turn_the_core_off(monkeypatch: pytest.MonkeyPatch) 
     assert why_not() == ""
     monkeypatch.setenv("TINCANS_PURE", "1")
     assert "TINCANS_PURE" in why_not()
+
+
+def _read_ready(ours: socket.socket) -> object:
+    ours.setblocking(False)
+    return core.read_ready(ours.fileno(), 100, core.Patience(0.3), 5.0)
+
+
+def _receive_ready(ours: socket.socket) -> object:
+    return core.receive_ready(ours.fileno(), 100, core.Patience(0.3), 5.0)
+
+
+def _receive_waiting(ours: socket.socket) -> object:
+    ours.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, (5).to_bytes(8, "little") + bytes(8))
+    return core.receive_waiting(ours.fileno(), core.Patience(0.3))
+
+
+def _ring_receive(ours: socket.socket) -> object:
+    end = pytest.importorskip("tincans._speed.ring").offer(ours, spin=0.3)
+    try:
+        return end.receive(5.0)
+    finally:
+        end.close()
+
+
+@pytest.mark.parametrize("wait", [_read_ready, _receive_ready, _receive_waiting, _ring_receive])
+def test_a_signal_that_comes_while_a_wait_spins_is_handled_before_it_sleeps(wait: Callable[[Any], object]) -> None:
+    def raise_it(*_: object) -> None:
+        raise InterruptedError("the handler's own")
+
+    ours, theirs = socket.socketpair()
+    before = signal.signal(signal.SIGALRM, raise_it)
+    with ours, theirs:
+        try:
+            began = time.monotonic()
+            signal.setitimer(signal.ITIMER_REAL, 0.05)
+            with pytest.raises(InterruptedError, match="own"):
+                wait(ours)
+            assert time.monotonic() - began < 3
+        finally:
+            signal.signal(signal.SIGALRM, before)

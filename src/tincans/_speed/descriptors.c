@@ -28,6 +28,8 @@ static PyObject *patience_new(PyTypeObject *type, PyObject *args, PyObject *kwar
     struct patience_object *patience = PyObject_New(struct patience_object, type);
     if (patience != NULL)
         patience_set(&patience->patience, most > 0 ? (int64_t)((most < 1 ? most : 1) * 1e9) : 0);
+    if (patience != NULL)
+        patience->patience.minds_signals = true;
     return (PyObject *)patience;
 }
 
@@ -79,15 +81,21 @@ static ssize_t look(int descriptor, char *to, size_t room, bool is_socket) {
 static ssize_t read_until(int descriptor, char *to, size_t room, bool is_socket, struct patience *patience,
                           int64_t deadline) {
     int64_t start = patience_clock();
-    int64_t until = patience_until(patience, start, deadline);
-    while (patience_clock() < until) {
-        ssize_t size = look(descriptor, to, room, is_socket);
-        if (size >= 0 || (errno != EAGAIN && errno != EWOULDBLOCK)) {
-            patience_paid(patience);
-            return size;
+    if (!patience_resumes(patience)) {
+        int64_t until = patience_until(patience, start, deadline);
+        while (patience_clock() < until) {
+            ssize_t size = look(descriptor, to, room, is_socket);
+            if (size >= 0 || (errno != EAGAIN && errno != EWOULDBLOCK)) {
+                patience_paid(patience);
+                return size;
+            }
+        }
+        patience_failed(patience);
+        if (patience_yields(patience)) {
+            errno = EINTR;
+            return -1;
         }
     }
-    patience_failed(patience);
     for (;;) {
         struct pollfd watched = {.fd = descriptor, .events = POLLIN};
         int ready = poll_until(&watched, 1, deadline);
@@ -162,7 +170,7 @@ static PyObject *receive_ready(PyObject *module, PyObject *const *args, Py_ssize
 /* Looks while that pays, then sleeps in the kernel, which ends the wait (SO_RCVTIMEO). -1: errno. */
 static ssize_t look_and_sleep(int socket, char *to, size_t room, struct patience *patience) {
     int64_t start = patience_clock();
-    if (patience_is_high(patience) && patience_begin(patience)) {
+    if (!patience_resumes(patience) && patience_is_high(patience) && patience_begin(patience)) {
         int64_t until = patience_until(patience, start, LINK_FOREVER);
         ssize_t size;
         do {
@@ -174,6 +182,10 @@ static ssize_t look_and_sleep(int socket, char *to, size_t room, struct patience
             return size;
         }
         patience_failed(patience);
+        if (patience_yields(patience)) {
+            errno = EINTR;
+            return -1;
+        }
     }
     ssize_t size = recv(socket, to, room, 0);
     if (size > 0)

@@ -201,8 +201,12 @@ enum link_result link_wait_bytes(struct link *link, int64_t deadline) {
     if (deadline != LINK_AT_ONCE) {
         start = patience_clock();
         link_disarm(link);
-        if (spin(link, &link->receiving, 0, start, deadline))
-            return LINK_READY;
+        if (!patience_resumes(&link->receiving)) {
+            if (spin(link, &link->receiving, 0, start, deadline))
+                return LINK_READY;
+            if (patience_yields(&link->receiving))
+                return LINK_INTERRUPTED;
+        }
     }
     if (look_around(link, link->in_set, deadline) == LINK_FAILED)
         return LINK_FAILED;
@@ -238,8 +242,12 @@ enum link_result link_wait_space(struct link *link, const struct ring_outgoing *
     int64_t start = 0;
     if (deadline != LINK_AT_ONCE) {
         start = patience_clock();
-        if (spin(link, &link->sending, wanted, start, deadline))
-            return LINK_READY;
+        if (!patience_resumes(&link->sending)) {
+            if (spin(link, &link->sending, wanted, start, deadline))
+                return LINK_READY;
+            if (patience_yields(&link->sending))
+                return LINK_INTERRUPTED;
+        }
     }
     if (link->out_set < 0 && (link->out_set = open_set(link, link->bell_out)) < 0)
         return LINK_FAILED;

@@ -7,7 +7,9 @@
 #include "patience.h"
 
 #include <sched.h>
+#include <sys/syscall.h>
 #include <time.h>
+#include <unistd.h>
 
 /* Never spin less than most / 32 (1.5 us of 50): about what it costs to find out that the other side answers fast. */
 #define LEAST_SHARE 32
@@ -45,6 +47,7 @@ void patience_set(struct patience *patience, int64_t most) {
     patience->trial = SLEEPS_BEFORE_TRIAL;
     patience->expected = 0;
     patience->passed_over = patience->unbelief = 0;
+    patience->minds_signals = patience->yielded = false;
 }
 
 void patience_expect(struct patience *patience) {
@@ -52,6 +55,20 @@ void patience_expect(struct patience *patience) {
         patience->passed_over--;
     else
         patience->expected = EXPECTED_TIMES * patience->most;
+}
+
+/* The one on which Python runs the handlers of signals. */
+static bool is_first_thread(void) { return syscall(SYS_gettid) == getpid(); }
+
+bool patience_yields(struct patience *patience) {
+    patience->yielded = patience->minds_signals && is_first_thread();
+    return patience->yielded;
+}
+
+bool patience_resumes(struct patience *patience) {
+    bool resumes = patience->yielded;
+    patience->yielded = false;
+    return resumes;
 }
 
 bool patience_begin(struct patience *patience) {

@@ -17,6 +17,8 @@ struct patience {
     _Atomic int64_t now;
     _Atomic int short_sleeps; /* sleeps that a full spin would have saved, */
     _Atomic int trial;        /* and after how many of them to try one */
+    _Atomic bool minds_signals; /* whether signals end the waits of the first thread */
+    _Atomic bool yielded; /* the wait is begun again: it has spun already */
     _Atomic int64_t expected; /* nanoseconds to spin in the next wait, whatever was learned; 0: nothing is expected */
     _Atomic int passed_over;  /* expectations not to be believed, */
     _Atomic int unbelief;     /* and how many after the next one that was wrong */
@@ -31,6 +33,10 @@ bool patience_is_high(struct patience *patience);
 /* Whether this thread may spin now: one that spins for each two CPUs of this program are enough, for more would take
  * the CPU from those that they wait for. After true: `patience_end` when it has spun. */
 bool patience_begin(struct patience *patience);
+/* After a spin in vain: whether signals are to be handled before we sleep, for one that came meanwhile interrupts no
+ * system call. Then the wait is begun again, and `patience_resumes` says that it has spun. */
+bool patience_yields(struct patience *patience);
+bool patience_resumes(struct patience *patience);
 void patience_end(void);
 /* In a forked child: the threads that were spinning did not come along. */
 void patience_after_fork(void);

@@ -166,6 +166,7 @@ static int open_ring(struct ring_object *ring, const int given[4], int side, uns
     }
     if (link_open(&ring->link, segment, own, own[2], side, ring->spin) < 0)
         return raise_errno(state, "The connection could not be watched");
+    ring->link.receiving.minds_signals = ring->link.sending.minds_signals = true;
     ring->opened = true;
     return 0;
 }

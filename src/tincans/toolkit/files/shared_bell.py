@@ -93,7 +93,12 @@ class SharedBell:
 
     def number(self, slot: int) -> bytes:
         """What stands in a slot; it is another with each ring."""
-        return os.pread(self._descriptor, 8, slot * 8) if not self._closed else b""
+        try:
+            return os.pread(self._descriptor, 8, slot * 8) if not self._closed else b""
+        except OSError:
+            if not self._closed:
+                raise
+            return b""  # closed at this very moment
 
     # -- waiting ---------------------------------------------------------------------------------------------------
 
