@@ -32,6 +32,8 @@ TRIALS = 16
 """So many runs, all of them quick, before a function may run on the loop."""
 GRACE = 0.1
 """Seconds for the function's own side to notice the deadline first: it can cancel an async one."""
+GRACE_OF_HUB = 4.0
+"""The hub keeps its deadlines itself, and what it has granted must not be given up here because a thread came late."""
 log = logging.getLogger("tincans")
 
 
@@ -132,7 +134,8 @@ class Runner:
 
         if not threads.submit(work):
             raise _full()
-        timer = None if timeout is None else loop.call_later(timeout + GRACE, _give_up, future, name, timeout)
+        grace = GRACE_OF_HUB if threads is self._waits else GRACE
+        timer = None if timeout is None else loop.call_later(timeout + grace, _give_up, future, name, timeout)
         if threads is self._waits:
             self._waiting.add(future)
         try:
