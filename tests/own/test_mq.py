@@ -59,6 +59,22 @@ print("ready", flush=True)
 time.sleep(600)
 """
 
+MANY = """
+import sys, threading, time, tincans
+over = time.monotonic() + float(sys.argv[2])
+done = []
+def one():
+    with tincans.connect("mq:" + sys.argv[1]) as peer:
+        while time.monotonic() < over:
+            for number, started in enumerate([peer.start.echo(number) for number in range(32)]):
+                assert started.result(10) == number
+    done.append(1)
+threads = [threading.Thread(target=one, daemon=True) for _ in range(20)]
+for thread in threads: thread.start()
+for thread in threads: thread.join(max(0, over - time.monotonic()) + 8)
+print(len(done), flush=True)
+"""
+
 HALF_WAY = """
 import os, sys, time
 from tincans.toolkit.mq import rendezvous as queue_rendezvous
@@ -286,6 +302,13 @@ def test_many_clients_talk_at_once_and_one_too_many_is_told_why() -> None:
         peers.pop().close()
         with tincans.connect("mq:alice?message_size=2048") as next_one:
             assert next_one.call.echo("room again") == "room again"
+
+
+def test_many_clients_with_many_calls_under_way_wait_for_nobody() -> None:
+    """Both sides' queues are full again and again; whoever had to read was waiting for room, once."""
+    with program(SERVER, "alice"):
+        many = [subprocess.Popen([sys.executable, "-c", MANY, "alice", "3"], stdout=subprocess.PIPE) for _ in range(2)]
+        assert [one.communicate(timeout=30)[0].split() for one in many] == [[b"20"]] * 2
 
 
 @pytest.mark.parametrize("url", ["mq:alice?messages=100000", "mq:alice?message_size=100000000", "mq:alice?messages=0"])
