@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -32,7 +33,7 @@ from tincans.errors import (
     WaitTimeoutError,
 )
 from tincans.toolkit.files.runtime_directory import runtime_directory
-from tincans.toolkit.mq import message_queue
+from tincans.toolkit.mq import message_queue, orphans
 from tincans.toolkit.mq import rendezvous as queue_rendezvous
 
 PROMPTLY = 0.1
@@ -82,6 +83,9 @@ with queue_rendezvous.new_pair(sys.argv[1], messages=2, size=64) as (token, down
     print(token, flush=True)
     time.sleep(600)
 """
+
+
+LARGE_HALF_WAY = HALF_WAY.replace("messages=2, size=64", "messages=10, size=8192")
 
 
 @pytest.fixture(autouse=True)
@@ -217,6 +221,46 @@ def test_what_a_client_leaves_that_was_killed_while_it_connected_goes_too() -> N
         assert markers() == ["alice.mqdoor"]
 
 
+def test_a_client_that_finds_no_room_removes_what_dead_ones_left() -> None:
+    with program(SERVER, "alice"):
+        for _ in range(20):
+            with program(LARGE_HALF_WAY, "alice") as (client, token):
+                kill(client)
+                client.wait(10)
+            if not token:
+                break  # the user has no room left
+        with tincans.connect("mq:alice", timeout=1) as peer:
+            assert peer.call.echo(5) == 5
+
+
+def test_queues_whose_runtime_directory_is_gone_are_removed_and_living_ones_stay(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed = tmp_path / "mqueue"  # as the kernel would list them, which it does not on every machine
+    listed.mkdir()
+    names: dict[str, list[str]] = {}
+    with contextlib.ExitStack() as stack:
+        for who in ("dead", "alive"):
+            monkeypatch.setenv("TINCANS_RUNTIME_DIR", str(tmp_path / who))
+            server, _ = stack.enter_context(program(SERVER, "alice"))
+            client, token = stack.enter_context(program(HALF_WAY, "alice"))
+            names[who] = [queue_rendezvous.queue_name("alice"), *queue_rendezvous.pair_names("alice", token)]
+            for name in names[who]:
+                (listed / name[1:]).touch()
+            if who == "dead":
+                kill(server)
+                kill(client)
+                server.wait(10)
+                client.wait(10)
+        shutil.rmtree(tmp_path / "dead")
+        (listed / "not-ours").touch()
+        assert orphans.sweep_all(listed) == 0, "they are young: their makers may be about to lock them"
+        assert orphans.sweep_all(listed, unused_for=0) == 3
+        assert not any(map(is_there, names["dead"]))
+        assert all(map(is_there, names["alive"]))
+    queue_rendezvous.sweep(tmp_path / "alive")
+
+
 def test_many_kills_of_both_sides_leave_nothing_after_one_clean_start() -> None:
     for _ in range(10):
         with program(SERVER, "alice") as (server, _), program(CLIENT, "alice") as (client, _):
@@ -294,7 +338,9 @@ def test_closing_is_noticed_by_a_peer_with_a_full_queue() -> None:
 def test_many_clients_talk_at_once_and_one_too_many_is_told_why() -> None:
     with program(SERVER, "alice") as (_, _), contextlib.ExitStack() as stack:
         peers = []
-        with pytest.raises(UnreachableError, match="ulimit -q"):
+        with pytest.raises(
+            UnreachableError, match=r"RLIMIT_MSGQUEUE.*ulimit -q.*needs [\d,]+, and each connection has"
+        ):
             for _ in range(100):
                 peers.append(stack.enter_context(tincans.connect("mq:alice?message_size=2048", timeout=0.2)))
         assert len(peers) >= 10

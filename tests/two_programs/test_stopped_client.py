@@ -7,6 +7,7 @@ Rules of this file
 from __future__ import annotations
 
 import contextlib
+import signal
 import subprocess
 import sys
 import time
@@ -66,6 +67,10 @@ def program(code: str, *arguments: str) -> Iterator[tuple[subprocess.Popen[str],
             assert running.stdout is not None
             yield running, running.stdout.readline().strip()
         finally:
+            running.send_signal(signal.SIGCONT)
+            running.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                running.wait(5)
             running.kill()
 
 
