@@ -106,7 +106,7 @@ def test_a_method_that_serves_few_at_once_is_measured_with_as_many_as_it_does(tm
 
 
 def test_the_queues_of_programs_that_were_killed_go_with_their_place(tmp_path: Path) -> None:
-    stage = Stage(ours.named("mq"), tmp_path, number=0, broker=None)
+    stage = Stage(contestants("mq")[0], tmp_path, number=0, broker=None)
     assert stage.bob.ask("times", seconds=0.01)["count"]
     runtime = runtime_of(stage.place)
     doors = [queue_rendezvous.queue_name(door.stem, runtime) for door in runtime.glob("*.mqdoor")]
