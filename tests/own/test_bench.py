@@ -21,7 +21,10 @@ from tincans.bench.bars import BARS
 from tincans.bench.contestant import Contestant
 from tincans.bench.measures import BY_KEY, MEASURES
 from tincans.bench.plan import SMOKE
+from tincans.bench.programs import runtime_of
 from tincans.bench.stage import Stage
+from tincans.toolkit.mq import message_queue
+from tincans.toolkit.mq import rendezvous as queue_rendezvous
 
 ROOT = Path(__file__).resolve().parents[2]
 NAMES = ("local", "unix, aio", "multiprocessing.connection", "multiprocessing.Queue", "bare C ring", "one memcpy")
@@ -100,6 +103,18 @@ def test_a_method_that_serves_few_at_once_is_measured_with_as_many_as_it_does(tm
     assert measures.crowd_of(few, plan) == few.contestant.most_clients < 64
     assert measures.crowd_of(many, plan) == 64
     assert measures.crowd_of(few, SMOKE) == SMOKE.crowd
+
+
+def test_the_queues_of_programs_that_were_killed_go_with_their_place(tmp_path: Path) -> None:
+    stage = Stage(contestants("mq")[0], tmp_path, number=0, broker=None)
+    assert stage.bob.ask("times", seconds=0.01)["count"]
+    runtime = runtime_of(stage.place)
+    doors = [queue_rendezvous.queue_name(door.stem, runtime) for door in runtime.glob("*.mqdoor")]
+    os.kill(stage.alice.pid, signal.SIGKILL)
+    stage.end()
+    assert len(doors) == 1
+    with pytest.raises(FileNotFoundError):
+        message_queue.open_queue(doors[0])
 
 
 def test_the_papers_are_what_the_figures_make() -> None:

@@ -58,11 +58,18 @@ class StagedConnection:
     def send(self, parts: Any, *, timeout: float | None) -> None:
         if self.clogged:
             with self._changed:
-                self._changed.wait_for(lambda: self._closed, timeout)
-            raise WaitTimeoutError("The test takes nothing.")
+                self._changed.wait_for(lambda: self._closed or not self.clogged, timeout)
+            if self.clogged:
+                raise WaitTimeoutError("The test takes nothing.")
         message = WIRE.decode(parts)
         self.sent.append(message)
         self.on_sent(message)
+
+    def take_again(self) -> None:
+        """No longer clogged."""
+        with self._changed:
+            self.clogged = False
+            self._changed.notify_all()
 
     def flush(self, *, timeout: float | None) -> bool:
         self.kept = max(0, self.kept - 1)
@@ -148,5 +155,13 @@ def staged(*, connecting: bool, descriptor: bool = True) -> Stage:
 def bob() -> Iterator[Stage]:
     """The connecting end, read in the background as well."""
     stage = staged(connecting=True)
+    yield stage
+    stage[0].lost(ClosedError("The test is over."))
+
+
+@pytest.fixture
+def alice() -> Iterator[Stage]:
+    """The serving end, read in the background."""
+    stage = staged(connecting=False)
     yield stage
     stage[0].lost(ClosedError("The test is over."))

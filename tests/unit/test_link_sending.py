@@ -8,7 +8,7 @@ from collections import deque
 from typing import Any
 
 import pytest
-from link_stage import SOON, Stage, StagedConnection, StagedOwner, bob
+from link_stage import SOON, Stage, StagedConnection, StagedOwner, alice, bob
 
 from tincans.conformance.patience import eventually
 from tincans.core.messages import Ping, Reply, Request
@@ -19,7 +19,7 @@ from tincans.pump.reactor import MAX_WORKERS, reactor
 from tincans.pump.waiter import Waiter
 from tincans.wires.native import WIRE
 
-__all__ = ["bob"]
+__all__ = ["alice", "bob"]
 
 
 class Crossing(deque[Any]):
@@ -136,3 +136,62 @@ def test_a_request_without_an_id_that_found_no_room_is_owed_no_answer() -> None:
     link.turns.belongs(answer)
     assert answer.id == 3
     link.lost(ClosedError("The test is over."))
+
+
+def test_who_waits_for_an_answer_reads_it_though_the_peer_takes_nothing(bob: Stage) -> None:
+    link, connection, _ = bob
+    connection.clogged = True
+    link.corked.append(WIRE.encode(Request(1, "add", ())))
+    link.session.calls[3] = waiter = Waiter("add")
+    connection.hear(Reply(3, 7))
+    assert link.wait(waiter, SOON)
+    assert link.corked, "it may still leave"
+
+
+def test_who_looks_after_all_links_is_held_up_by_none(bob: Stage) -> None:
+    link, connection, _ = bob
+    connection.clogged = True
+    link.corked.append(WIRE.encode(Request(1, "add", ())))
+    link.attend()
+    eventually(lambda: link not in link.reactor.attended, timeout=SOON)
+    link.session.calls[3] = waiter = Waiter("add")
+    connection.hear(Reply(3, 7))
+    eventually(lambda: waiter.settled, timeout=SOON)
+
+
+def test_what_could_not_leave_at_once_leaves_in_order_when_there_is_room(bob: Stage) -> None:
+    link, connection, _ = bob
+    connection.clogged = True
+    for number in range(1, 41, 2):
+        link.corked.append(WIRE.encode(Request(number, "add", ())))
+    link.uncork_at_once()
+    link.post(Request(41, "add", ()))
+    connection.take_again()
+    eventually(lambda: not link.has_unsent(), timeout=SOON)
+    assert [message.id for message in connection.sent] == list(range(1, 43, 2))
+
+
+def test_a_client_that_takes_no_answers_leaves_the_workers_free(alice: Stage) -> None:
+    link, connection, owner = alice
+    connection.clogged = True
+    link.attend()
+    for number in range(2 * MAX_WORKERS):
+        connection.hear(Request(2 * number + 1, "add", ()))
+    eventually(link.is_stuck, timeout=SOON)
+    time.sleep(0.5)  # whoever is going to be held up is by now
+    ran = threading.Event()
+    link.reactor.submit(ran.set)
+    assert ran.wait(SOON)
+    assert len(owner.ran) < MAX_WORKERS // 4
+
+
+def test_a_client_that_takes_its_answers_again_gets_all_of_them(alice: Stage) -> None:
+    link, connection, _ = alice
+    connection.clogged = True
+    link.attend()
+    numbers = list(range(1, 200, 2))
+    for number in numbers:
+        connection.hear(Request(number, "add", ()))
+    eventually(link.is_stuck, timeout=SOON)
+    connection.take_again()
+    eventually(lambda: sorted(message.id for message in connection.sent) == numbers, timeout=2 * SOON)

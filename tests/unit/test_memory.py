@@ -59,7 +59,8 @@ def test_it_is_a_connection() -> None:
 def test_both_ends_talk() -> None:
     with joined() as (here, there, _):
         here.send([b"e", memoryview(b"abcdefgh").cast("d"), bytearray(b"b")], timeout=1)
-        here.send_many([[b"two"], [b""]], timeout=1)
+        here.send([b"two"], timeout=1)
+        here.send([b""], timeout=1)
         assert [there.receive(timeout=1) for _ in range(3)] == [[b"e", b"abcdefgh", b"b"], [b"two"], [b""]]
         there.send([b"back"], timeout=1)
         assert here.receive(timeout=1) == [b"back"]

@@ -82,6 +82,12 @@ class LoopBackground:
     def step_out(self) -> None:
         """The loop reads on in any case."""
 
+    def step_aside(self) -> None:
+        """Threads that wait to send do so on the loop's terms (link.py)."""
+
+    def step_back(self) -> None:
+        """After `step_aside`."""
+
     def attend(self, link: Attended) -> None:
         link.rest()
 

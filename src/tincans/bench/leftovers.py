@@ -1,6 +1,7 @@
-"""What a library leaves in shared memory when its programs have ended, taken away with the run.
+"""What programs leave in shared memory and in the kernel when they have ended, taken away with them.
 
 Rules of this file
+- Message queues of killed programs are the kernel's until somebody removes them, and a user may have few.
 - Only files that were not there when the run began, that fit a pattern their contestant names, and that no program has
   mapped any more.
 """
@@ -10,6 +11,8 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+
+from tincans.toolkit.mq import rendezvous as queue_rendezvous
 
 SHARED_MEMORY = Path("/dev/shm")
 
@@ -25,6 +28,12 @@ def taken_away(patterns: Iterable[str], *, place: Path = SHARED_MEMORY) -> Itera
         for path in matching(wanted, place):
             if path not in before and not in_use(path):
                 path.unlink(missing_ok=True)
+
+
+def without_queues(place: Path) -> None:
+    """Remove the message queues of the dead programs whose runtime directory this is."""
+    if place.is_dir():
+        queue_rendezvous.sweep(place)
 
 
 def matching(patterns: Iterable[str], place: Path) -> list[Path]:

@@ -37,6 +37,11 @@ class Partly(Failure):
         self.figures = figures
 
 
+def runtime_of(place: Path) -> Path:
+    """The runtime directory of those who have nothing to do with the user's own programs."""
+    return place / "run"
+
+
 class Program:
     """One program of a contestant."""
 
@@ -46,7 +51,7 @@ class Program:
         command = [sys.executable, "-m", f"tincans.bench.{role}", contestant, str(place)]
         environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
         if quiet:
-            environment["TINCANS_RUNTIME_DIR"] = str(place / "run")
+            environment["TINCANS_RUNTIME_DIR"] = str(runtime_of(place))
         with self._complaints.open("wb") as complaints:
             self._program = subprocess.Popen(
                 command,

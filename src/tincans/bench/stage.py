@@ -12,9 +12,10 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from tincans.bench import leftovers
 from tincans.bench.contestant import Contestant
 from tincans.bench.line_up import AT, RUNNING, word_for
-from tincans.bench.programs import Program, end
+from tincans.bench.programs import Program, end, runtime_of
 
 
 class Stage:
@@ -104,6 +105,7 @@ class Stage:
         """End all programs and take the place away."""
         end([*self._bobs, *([self._alice] if self._alice else [])])
         if self._alice is not None:
+            leftovers.without_queues(runtime_of(self.place))
             shutil.rmtree(self.place, ignore_errors=True)
         self._alice, self._bobs, self._others = None, [], []
 

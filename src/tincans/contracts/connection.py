@@ -47,9 +47,10 @@ class Connection(Protocol):
     session's owner sees to that). `close` may be called by anyone, at any time, twice.
     A kill of either program leaves nothing behind that blocks the next connection.
 
-    A connection may also have `send_many(messages, *, timeout)`: like `send` for each message in order, with as few
-    system calls as possible (several short answers then leave in one go); `sends_whole = True`, when a short message
-    leaves whole or not at all and without a system call, so that nothing is won by sending several at once;
+    A connection may also have `send_many(messages, *, timeout)`: several short messages of one part each, in order,
+    with as few system calls as possible; like one message for `send` (WaitTimeoutError: none of them has left);
+    `sends_whole = True`, when a short message leaves whole or not at all and without a system call, so that nothing is
+    won by sending several at once;
     `prepare_wait() -> bool`, called before each wait for its descriptor: True when there is something already;
     `finish() -> None`, where half of it can be closed: the other end hears that nothing more comes;
     `sends_apart = True`, when its descriptor says nothing about room to send; and, where parts can be passed as memory,

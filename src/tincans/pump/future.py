@@ -60,7 +60,7 @@ class CallFuture(concurrent.futures.Future):  # type: ignore[type-arg]  # generi
                 if self.settled and not self._published:
                     self._published = True
                     self._publish()
-        self._link.uncork()
+        self._link.uncork_at_once()
         self._link.attend()
         return self.__dict__[name]
 

@@ -45,7 +45,7 @@ def serve(link: Link, quick: Quick, executor: Executor, linger: float) -> list[B
         if not whole:  # several answers leave in one go; see `Receiving._next_request`
             link.more_here = False
             if corked and not pending():
-                link.uncork()
+                link.uncork_at_once()
         data: Any
         if line is not None:
             data = line.serve(how, linger, linger < STAY)
@@ -96,7 +96,7 @@ def serve(link: Link, quick: Quick, executor: Executor, linger: float) -> list[B
             elif link.more_here and len(answer) < link.short:
                 corked.append([answer])
                 if not link.more_here or len(corked) >= CORK_MESSAGES:
-                    link.uncork()
+                    link.uncork_answers()
             elif link.more_here or link.posted or corked or string.owes_word or not send(answer):
                 link.reply_parts([answer], timeout=ANSWER_TIMEOUT)
         except BaseException as error:  # also sys.exit(): its caller waits for an answer

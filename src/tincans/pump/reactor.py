@@ -76,6 +76,8 @@ class Background(Protocol):
 
     def queue(self, link: Attended) -> None: ...
     def step_out(self) -> None: ...
+    def step_aside(self) -> None: ...
+    def step_back(self) -> None: ...
     def submit(self, job: Job) -> None: ...
     def call_at(self, when: float, job: Job) -> Timer: ...
     def attend(self, link: Attended) -> None: ...
@@ -125,6 +127,7 @@ class Reactor:
         self._idle = 0
         self._workers = 0
         self._max_workers = max_workers
+        self._aside: deque[None] = deque()
         self._seats = deque(range(MAX_LINGERING))
 
     # -- for everybody ---------------------------------------------------------------------------------
@@ -150,6 +153,17 @@ class Reactor:
             with self._changed:
                 if self.queued:
                     self._get_help()
+
+    def step_aside(self) -> None:
+        """Called by a worker that another program may hold up: there may be one more until it has stepped back."""
+        self._aside.append(None)
+        if not self._leading:
+            with self._changed:
+                self._get_help()
+
+    def step_back(self) -> None:
+        """After `step_aside`."""
+        self._aside.pop()
 
     def call_at(self, when: float, job: Job) -> Timer:
         """Run `job` at `when` (time.monotonic)."""
@@ -216,7 +230,7 @@ class Reactor:
             return
         if self._idle:
             self._changed.notify()
-        elif self._workers < self._max_workers:
+        elif self._workers < self._max_workers + min(len(self._aside), self._max_workers):
             self._hire()
         elif self._leading:
             self._readiness.wake()

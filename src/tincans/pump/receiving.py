@@ -6,6 +6,8 @@ Rules of this file
 - Only who holds the reading role (`reading`) touches the receiving half of the connection: `receive`, `pending` and
   `prepare_wait`. A look without it takes a message away from under the one who reads.
 - The role is released before a handler runs: a slow handler holds up nobody.
+- Who does not take its answers is not served on: its requests wait, however many, and the workers are for others. But
+  who connects always reads, so that two ends never wait for each other.
 - A background link whose role is free is armed, by the one who gave the role back, or attended. Whoever has read since
   it was armed attends it again: what he received together with his answer, and the ring that he woke, rouse nobody.
 - Who leaves wakes one who may want the role; a nudge that is not used goes on to the next.
@@ -138,7 +140,7 @@ class Receiving(Sending):
     def wait(self, waiter: Waiting, timeout: float | None) -> bool:
         """Until `waiter.settled`, reading the connection ourselves if nobody else does. False when the time is up."""
         if self.corked:
-            self.uncork()
+            self.uncork_at_once()
         deadline = None if timeout is None else time.monotonic() + timeout
         left = timeout
         slept = False
@@ -274,7 +276,7 @@ class Receiving(Sending):
         """Before we receive: what was corked for the sake of the message that we take now must not stay behind."""
         self.more_here = False
         if self.corked:
-            self.uncork()
+            self.uncork_at_once()
 
     def probe(self) -> None:
         """Look, without waiting, whether something has come meanwhile: news, a goodbye, or the end."""
@@ -311,6 +313,9 @@ class Receiving(Sending):
 
     def ready(self) -> None:
         """A worker's job: receive what is there, and stay a while if more may come."""
+        if self._accepting and self.is_stuck():
+            self.reactor.attend(self)
+            return
         if not self.reading.acquire(False):
             return  # somebody reads, who sees to the rest when he leaves
         if self._fd is None:
@@ -361,7 +366,7 @@ class Receiving(Sending):
         while True:
             self.more_here = False  # before the look at what is corked: `reply` does these in the other order
             if self.corked and not connection.pending():
-                self.uncork()
+                self.uncork_at_once()
             if parts is not None:
                 pass  # it came behind news
             elif self.quick is None or not self.direct:
@@ -388,7 +393,7 @@ class Receiving(Sending):
         if self.dead is not None:
             return True
         if self.corked:
-            self.reactor.submit(self.uncork)
+            self.drain_soon()
         if (heard := self.heard_in_all()) != self._heard_before:
             self._heard_before = heard
             return self._fd is None and self.reading.locked()
@@ -400,6 +405,8 @@ class Receiving(Sending):
             if self.dead is None and not self.reading.locked():
                 threading.Thread(target=self.ready, name="tincans-reader", daemon=True).start()
             return True  # who reads attends it when he leaves
+        if self._accepting and self.is_stuck():
+            return False
         return self.reading.acquire(False) and self._arm()
 
     def _arm(self) -> bool:
@@ -442,7 +449,7 @@ class Receiving(Sending):
     def hand_over(self) -> None:
         """Called before a handler known to be slow: let the background read on at once."""
         if self.corked:
-            self.uncork()
+            self.uncork_at_once()
         self.reactor.step_out()
         if self.dead is None:
             self._rearm()

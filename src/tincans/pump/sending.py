@@ -3,6 +3,8 @@
 Rules of this file
 - `send` blocks its thread, for the thread's own messages. `post` never blocks, for messages to other people: what
   cannot leave now is sent by a worker, and a peer that takes nothing for long is cut.
+- Nobody blocks in sending who has the reading role, or looks after others: two ends that both wait for room, and do not
+  read meanwhile, would wait for each other.
 - In a burst (answers while further requests are here already, calls while earlier ones are out) short messages are
   corked: they leave together, CORK_MESSAGES at the latest, before anything is waited for or sent later, and with the
   next tick (reactor.py): a timer for them would cost more than sending them one by one.
@@ -13,6 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import time
 from collections import deque
 from typing import Any
 
@@ -27,8 +30,12 @@ CORK_MESSAGES = 16
 CORK_BYTES = 4096
 CORK_SECONDS = 0.0003
 """A call that is started so soon after the one before it is one of a burst."""
+A_BLINK = 0.001
+"""Seconds that another thread usually needs at most to send its message."""
 A_MOMENT = 0.02
 """Seconds that a worker of the pool waits to send what was posted."""
+STUCK_AFTER = 0.01
+"""Seconds after which an answer that has not left holds up the requests behind it."""
 
 CLOGGED_AFTER = 30.0
 """Seconds after which a peer that takes nothing we post to it is cut."""
@@ -53,6 +60,8 @@ class Sending:
         self.posted: deque[list[Buffer]] = deque()
         """What was posted and has not left."""
         self._draining = False
+        self._answering: deque[float] = deque()
+        """Since when those answers that are being sent are."""
         self.corked: deque[list[Buffer]] = deque()
         """Short messages that leave together."""
         self.dropped: deque[int] = deque()
@@ -102,6 +111,9 @@ class Sending:
             self.connection.send(parts, timeout=timeout)
             if (len(parts) == 1 and len(parts[0]) < CORK_BYTES) or self.connection.flush(timeout=0):
                 return
+        except WaitTimeoutError:
+            self.drain_soon()  # what was kept back for others has to leave all the same
+            raise
         except (DisconnectedError, ClosedError, ProtocolError) as error:
             self.lost(error)
             raise self.gone("not_sent") from error
@@ -174,7 +186,7 @@ class Sending:
             self.lost(error)
         finally:
             self.sending.release()
-        if self.posted:
+        if self.posted or self.corked:
             self.drain_soon()
         return True
 
@@ -193,9 +205,38 @@ class Sending:
         if self.more_here and self._may_be_corked(parts):
             self.corked.append(parts)
             if not self.more_here or len(self.corked) >= CORK_MESSAGES:
-                self.uncork()  # the reader waits for something new by now, or there are enough
+                self.uncork_answers()  # the reader waits for something new by now, or there are enough
         else:
-            self.send_parts(parts, timeout=timeout)
+            began = self._begin_answer()
+            try:
+                self.send_parts(parts, timeout=timeout)
+            finally:
+                self._end_answer(began)
+
+    def uncork_answers(self) -> None:
+        """Let answers leave that were kept back."""
+        began = self._begin_answer()
+        try:
+            self.uncork()
+        finally:
+            self._end_answer(began)
+
+    def _begin_answer(self) -> float:
+        """From now on a worker may be held up by the other end."""
+        self._answering.append(began := time.monotonic())
+        self.reactor.step_aside()
+        return began
+
+    def _end_answer(self, began: float) -> None:
+        self._answering.remove(began)
+        self.reactor.step_back()
+
+    def is_stuck(self) -> bool:
+        """Whether the other end does not take its answers: then it gets no more workers for its requests."""
+        try:
+            return bool(self._answering) and time.monotonic() - self._answering[0] > STUCK_AFTER
+        except IndexError:  # it has just left
+            return False
 
     def send_in_burst(self, message: Message, *, timeout: float | None) -> None:
         """Send a message that others follow soon: it may wait a tick for them."""
@@ -222,36 +263,62 @@ class Sending:
             self.post(Request(0, RELEASE, tuple(numbers)))
 
     def uncork(self) -> None:
-        """Let what was kept back leave now. An error of the string ends the link."""
+        """Let what was kept back leave now; blocks while the other end takes nothing. An error ends the link."""
         if not self.corked:
             return
         with self.sending:
             try:
                 self._send_kept(CLOGGED_AFTER)
+            except WaitTimeoutError:
+                self.lost(_clogged())
             except TincansError as error:
                 self.lost(error)
 
-    def _send_kept(self, timeout: float | None) -> None:
-        """What was corked, then what was posted. With the sending lock. WaitTimeoutError: some of the latter stays."""
-        while self.corked:
-            batch: list[list[Buffer]] = []
-            while self.corked and len(batch) < CORK_MESSAGES:
-                batch.append(self.corked.popleft())
+    def uncork_at_once(self) -> None:
+        """The same without blocking: what cannot leave now is sent by a worker. For whoever has to read on."""
+        if not self.corked:
+            return
+        if self.sending.acquire(True, A_BLINK):
             try:
-                self._send_batch(batch)
+                self._send_kept(0)
+                if self.connection.flush(timeout=0):
+                    return
             except WaitTimeoutError:
-                raise _clogged() from None
+                pass
+            except TincansError as error:
+                self.lost(error)
+                return
+            finally:
+                self.sending.release()
+        self.drain_soon()
+
+    def _send_kept(self, timeout: float | None) -> None:
+        """What was corked, then what was posted. With the sending lock. WaitTimeoutError: some of it stays."""
+        while self.corked:
+            self._send_batch(timeout)
         while self.posted:
             with contextlib.suppress(IndexError):  # the end of the link empties it
                 self.connection.send(self.posted[0], timeout=timeout)
                 self.posted.popleft()
 
-    def _send_batch(self, batch: list[list[Buffer]]) -> None:
-        if self._send_many is not None:
-            self._send_many(batch, timeout=CLOGGED_AFTER)
-        else:
-            for parts in batch:
-                self.connection.send(parts, timeout=CLOGGED_AFTER)
+    def _send_batch(self, timeout: float | None) -> None:
+        """The first of what was corked. It stays there until it has left: nothing overtakes it."""
+        count = min(len(self.corked), CORK_MESSAGES) if self._send_many is not None else 1
+        try:
+            if self._send_many is None or count == 1:
+                self.connection.send(self.corked[0], timeout=timeout)
+            else:
+                self._send_many([self.corked[number] for number in range(count)], timeout=timeout)
+        except WaitTimeoutError:  # none of it has left
+            raise
+        except BaseException:
+            self._forget_corked(count)
+            raise
+        self._forget_corked(count)
+
+    def _forget_corked(self, count: int) -> None:
+        for _ in range(count):
+            self.corked.popleft()
 
 
 def _clogged() -> DisconnectedError:

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections import deque
 from typing import Any
 
-from tincans.contracts import Buffer, Connection, Identity, Parts, Wire
+from tincans.contracts import Buffer, Connection, Identity, Wire
 from tincans.core.messages import Cancel, Request
 from tincans.errors import TincansError
 
@@ -36,7 +36,8 @@ class WaitingLetters:
         self.identity: Identity = connection.identity
         self.redelivered: bool = getattr(connection, "redelivered", False)
         self.send = connection.send
-        self.send_many = getattr(connection, "send_many", self._send_each)
+        if hasattr(connection, "send_many"):
+            self.send_many = connection.send_many
         self.flush = connection.flush
         self.close = connection.close
         self.abandon = connection.abandon
@@ -51,10 +52,6 @@ class WaitingLetters:
     @max_message.setter
     def max_message(self, size: int) -> None:
         self._inner.max_message = size
-
-    def _send_each(self, messages: list[Parts], *, timeout: float | None) -> None:
-        for parts in messages:
-            self._inner.send(parts, timeout=timeout)
 
     def receive(self, *, timeout: float | None) -> list[Buffer] | None:
         """See contracts.Connection."""

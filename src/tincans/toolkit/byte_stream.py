@@ -145,16 +145,17 @@ class ByteStream:
 
     def send_many(self, messages: Sequence[Parts], *, timeout: float | None) -> None:
         """Send several short messages of one part each in one go; together they are like one for `send`."""
-        if self._kept is not None or not all(
-            len(parts) == 1 and type(parts[0]) is bytes and len(parts[0]) <= self._small for parts in messages
-        ):
-            for parts in messages:
-                self.send(parts, timeout=timeout)
-            return
         self._sending = True
         try:
             self._check_open()
-            self._send_frames(self._join(tuple([parts[0] for parts in messages])), timeout)
+            small = self._small
+            if self._kept is None and all(type(parts[0]) is bytes and len(parts[0]) <= small for parts in messages):
+                self._send_frames(self._join(tuple([parts[0] for parts in messages])), timeout)
+            elif self._flush(timeout):
+                buffers = [buffer for parts in messages for buffer in self._encode(self.passed(parts)[0])]
+                self._finish(Outgoing(buffers), timeout)
+            else:
+                raise self._too_slow(timeout)
         except TincansError:
             raise
         except OSError as error:

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from tincans.contracts import Board, Buffer, Framing, Identity, Parts, Wire
@@ -71,11 +71,6 @@ class MemoryConnection:
     def send(self, parts: Parts, *, timeout: float | None) -> None:
         """See contracts.Connection."""
         self._outbox.put(self._copied(parts), timeout=timeout)
-
-    def send_many(self, messages: Sequence[Parts], *, timeout: float | None) -> None:
-        """See contracts.Connection."""
-        for message in [self._copied(parts) for parts in messages]:
-            self._outbox.put(message, timeout=timeout)
 
     def _copied(self, parts: Parts) -> list[Buffer]:
         self._check_size(size_of(parts), "was not sent", TooLargeError)

@@ -5,7 +5,7 @@ Options: `max_message` (bytes, default 1G); `messages` and `message_size` (of ea
     of 1024 bytes: small, for the kernel gives a user 800 KiB for all his queues together, see ulimit -q).
 Delivery: in order, while both programs live; a message larger than the queue's is cut up and put together again.
 Leaves behind: after kill -9 a queue, a marker file or both, which block nobody; the next server that starts by any mq
-    name removes them.
+    name removes them, and so does whoever finds no room for a queue of his own.
 Limits: this machine, this user; about 45 clients at once with the kernel's usual limits and the defaults here.
 
 Rules of this file

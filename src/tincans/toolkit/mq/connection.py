@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import os
 import select
+from collections.abc import Sequence
 from typing import Literal
 
 from tincans.contracts import Buffer, Framing, Identity, Parts
@@ -83,10 +84,14 @@ class QueueConnection:
 
     def send(self, parts: Parts, *, timeout: float | None) -> None:
         """See contracts.Connection."""
-        total = size_of(parts)
-        if total > self._max_message:
-            raise too_large(total, self._max_message)
-        data = memoryview(b"".join(self._encode(parts)))
+        self.send_many([parts], timeout=timeout)
+
+    def send_many(self, messages: Sequence[Parts], *, timeout: float | None) -> None:
+        """See contracts.Connection: a queue has few places, and as many messages as fit share one."""
+        for parts in messages:
+            if (total := size_of(parts)) > self._max_message:
+                raise too_large(total, self._max_message)
+        data = memoryview(b"".join([buffer for parts in messages for buffer in self._encode(parts)]))
         deadline = deadline_of(timeout)
         self._sending = True
         try:

@@ -13,12 +13,15 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import resource
 from pathlib import Path
 from typing import Any, Final
 
 from tincans.errors import DeniedError, MissingLibraryError, NameInUseError, UnreachableError, UnsupportedError
 
 _LIMITS: Final = Path("/proc/sys/fs/mqueue")
+_OVERHEAD: Final = 96
+"""Bytes that the kernel counts for each message beside its own: struct msg_msg and a node of its tree, 48 each."""
 
 
 def kernel_limits() -> tuple[int, int]:
@@ -104,6 +107,10 @@ class MessageQueue:
     def owner_uid(self) -> int:
         return os.fstat(self.fd).st_uid
 
+    def used_at(self) -> float:
+        """When it was made, or a message last put in or taken out, in seconds since 1970."""
+        return os.fstat(self.fd).st_ctime
+
     def close(self) -> None:
         """Let go of it; the queue stays. May be called twice."""
         if self._open:
@@ -119,11 +126,30 @@ def create(name: str, *, messages: int, size: int) -> MessageQueue:
     except posix_ipc.ExistentialError:
         raise NameInUseError(f"The message queue {name} was made by somebody else just now. Try again.") from None
     except (OSError, MemoryError, posix_ipc.Error) as error:
-        raise UnreachableError(
-            f"The kernel makes no more message queues for this user now ({error}). The limits: ulimit -q (bytes of all"
-            f" queues together) and {_LIMITS}/queues_max. Close others, or give smaller ones with message_size."
-        ) from None
+        if isinstance(error, OSError) and _out_of_descriptors():
+            raise UnreachableError("This program has too many files open (ulimit -n). Close some.") from None
+        raise UnreachableError(_no_more(messages, size)) from None
     return MessageQueue(queue)
+
+
+def _out_of_descriptors() -> bool:
+    """The kernel has one error for a program without descriptors and a user without room for queues."""
+    try:
+        os.close(os.open("/", os.O_RDONLY))
+    except OSError:
+        return True
+    return False
+
+
+def _no_more(messages: int, size: int) -> str:
+    limit = resource.getrlimit(resource.RLIMIT_MSGQUEUE)[0] if hasattr(resource, "RLIMIT_MSGQUEUE") else 0
+    takes = messages * (size + _OVERHEAD)
+    return (
+        f"The kernel makes no more message queues for this user: all of his together may take {limit:,} bytes"
+        f" (RLIMIT_MSGQUEUE, see ulimit -q), and there may be no more of them than {_LIMITS}/queues_max says. This one"
+        f" needs {takes:,}, and each connection has two. Close other connections, ask for smaller queues"
+        " (?messages=4&message_size=512), or raise the limit."
+    )
 
 
 def open_queue(name: str) -> MessageQueue:

@@ -20,11 +20,12 @@ from functools import partial
 from pathlib import Path
 from time import monotonic, sleep
 
-from tincans.errors import NameInUseError, TincansError
+from tincans.errors import NameInUseError, TincansError, UnreachableError
 from tincans.toolkit.files import name_lock
 from tincans.toolkit.files.runtime_directory import path_of, runtime_directory
 from tincans.toolkit.mq import message_queue
 from tincans.toolkit.mq.message_queue import MessageQueue
+from tincans.toolkit.mq.orphans import sweep_all
 
 DOOR_MESSAGES = 10
 _RECORD = re.compile(rb"tincan1 ([0-9a-f]{32}) ([0-9]{1,10})")
@@ -33,14 +34,14 @@ _PATIENCE = 2.0  # seconds
 _DOOR, _PAIR = ".mqdoor", ".mqpair"
 
 
-def queue_name(name: str) -> str:
+def queue_name(name: str, place: Path | None = None) -> str:
     """The kernel's name of a queue: one namespace for each runtime directory, so for each user.
 
     >>> queue_name("alice") == queue_name("alice"), queue_name("alice").endswith("-alice")
     (True, True)
     """
-    place = hashlib.sha256(os.fsencode(runtime_directory())).hexdigest()[:12]
-    return f"/tincans-{place}-{name}"
+    short = hashlib.sha256(os.fsencode(place or runtime_directory())).hexdigest()[:12]
+    return f"/tincans-{short}-{name}"
 
 
 def door_marker(name: str) -> Path:
@@ -64,7 +65,7 @@ def make_door(name: str) -> MessageQueue:
             left.close()
         message_queue.remove(whole)
     messages = min(DOOR_MESSAGES, message_queue.kernel_limits()[0])
-    door = message_queue.create(whole, messages=messages, size=RECORD_SIZE)
+    door = _created(whole, messages=messages, size=RECORD_SIZE)
     deadline = monotonic() + _PATIENCE
     while not door.own():  # a client looks whether somebody does, for some microseconds
         if monotonic() > deadline:
@@ -72,6 +73,16 @@ def make_door(name: str) -> MessageQueue:
             raise NameInUseError(f"mq:{name} is held by another live program. Choose another name.")
         sleep(0.001)
     return door
+
+
+def _created(whole: str, *, messages: int, size: int) -> MessageQueue:
+    """A new queue. When there is no room for it, what dead programs left goes first."""
+    try:
+        return message_queue.create(whole, messages=messages, size=size)
+    except UnreachableError:
+        if not sweep() + sweep_all():
+            raise
+    return message_queue.create(whole, messages=messages, size=size)
 
 
 def record(token: str) -> bytes:
@@ -99,7 +110,7 @@ def new_pair(name: str, *, messages: int, size: int) -> Iterator[tuple[str, Mess
     opened: list[MessageQueue] = []
     try:
         for whole in (down_name, up_name):
-            opened.append(message_queue.create(whole, messages=messages, size=size))
+            opened.append(_created(whole, messages=messages, size=size))
         opened[0].own()
         yield token, opened[0], opened[1]
     except BaseException:
@@ -135,9 +146,10 @@ def join_pair(name: str, token: str) -> tuple[MessageQueue, MessageQueue] | None
     return up, down
 
 
-def sweep() -> int:
-    """Remove the queues of dead programs; how many markers went. Those of living ones stay."""
-    place = runtime_directory()
+def sweep(place: Path | None = None) -> int:
+    """Remove the queues of dead programs, of this runtime directory or another; how many markers went. Those of living
+    ones stay."""
+    place = place or runtime_directory()
     return sum(_sweep_one(marker) for kind in (_DOOR, _PAIR) for marker in place.glob(f"*{kind}"))
 
 
@@ -147,4 +159,4 @@ def _sweep_one(marker: Path) -> bool:
 
 def _remove_queues(marker: Path) -> None:
     for end in ("",) if marker.suffix == _DOOR else (".down", ".up"):
-        message_queue.remove(queue_name(marker.stem + end))
+        message_queue.remove(queue_name(marker.stem + end, marker.parent))
