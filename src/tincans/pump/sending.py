@@ -186,7 +186,7 @@ class Sending:
             self.lost(error)
         finally:
             self.sending.release()
-        if self.posted or self.corked:
+        if self.dead is None and (self.posted or self.corked):
             self.drain_soon()
         return True
 
