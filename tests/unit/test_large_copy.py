@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tincans import _speed
+from tincans.conformance.patience import eventually
 from tincans.toolkit import raw_buffer
 
 pytestmark = pytest.mark.skipif(bool(_speed.why_not()), reason=_speed.why_not())
@@ -59,13 +60,13 @@ def test_a_program_with_one_cpu_copies_with_one_hand() -> None:
     finally:
         os.sched_setaffinity(0, before)
     assert target == source
-    assert threads_now() == threads
+    eventually(lambda: threads_now() <= threads)  # the kernel lists a thread that has ended a little longer
 
 
 def test_the_second_hand_is_gone_afterwards() -> None:
     threads = threads_now()
     copy_large(bytearray(TWO_HANDS), bytes(TWO_HANDS))
-    assert threads_now() == threads
+    eventually(lambda: threads_now() <= threads)  # the kernel lists a thread that has ended a little longer
 
 
 def test_what_does_not_fit_is_refused_before_anything_is_written() -> None:
