@@ -47,8 +47,9 @@ def state_of(pid: int) -> str:
     """As the kernel says: R or S for running, T for stopped, Z for dead and not yet asked for, "" for gone."""
     states = set()
     with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-        for task in Path(f"/proc/{pid}/task").iterdir():
-            states.add((task / "stat").read_text().rpartition(")")[2].split()[0])
+        for task in list(Path(f"/proc/{pid}/task").iterdir()):
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # this one has gone; others may still run
+                states.add((task / "stat").read_text().rpartition(")")[2].split()[0])
     return min(states, default="")
 
 
