@@ -17,6 +17,7 @@ import psutil
 import pytest
 
 from tincans.bench import line_up, measures, ours, paper, report, rounds, single
+from tincans.bench.__main__ import options
 from tincans.bench.bars import BARS
 from tincans.bench.contestant import Contestant
 from tincans.bench.measures import BY_KEY, MEASURES
@@ -210,3 +211,8 @@ def wait_for_children(pid: int, count: int) -> list[psutil.Process]:
             return found
         time.sleep(0.02)
     raise AssertionError("the programs did not start")
+
+
+@pytest.mark.parametrize(("words", "plan"), [([], "full"), (["--quick"], "quick"), (["--plan", "smoke"], "smoke")])
+def test_without_a_word_everything_is_measured_in_full(words: list[str], plan: str) -> None:
+    assert options(words).plan == plan

@@ -11,6 +11,7 @@ import argparse
 import json
 import signal
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from tincans.bench import line_up, paper, picture, report, rounds, starting
@@ -20,11 +21,11 @@ from tincans.bench.plan import FULL, QUICK, SMOKE
 PLANS = {"full": FULL, "quick": QUICK, "smoke": SMOKE}
 
 
-def options() -> argparse.Namespace:
+def options(words: Sequence[str] | None = None) -> argparse.Namespace:
     """What the command line says."""
     parser = argparse.ArgumentParser(prog="python -m tincans.bench", description=__doc__.partition("\n")[0])
-    parser.add_argument("--quick", dest="plan", action="store_const", const="quick", help="some minutes, coarse")
     parser.add_argument("--plan", choices=PLANS, default="full", help="how much is measured (default: full)")
+    parser.add_argument("--quick", dest="plan", action="store_const", const="quick", help="some minutes, coarse")
     parser.add_argument("--only", nargs="+", metavar="NAME", help="only these contestants")
     parser.add_argument("--measure", nargs="+", choices=BY_KEY, metavar="MEASURE", help="only these measures")
     parser.add_argument("--out", type=Path, default=Path("docs"), help="where the papers go (default: docs)")
@@ -32,7 +33,7 @@ def options() -> argparse.Namespace:
     parser.add_argument(
         "--list", action="store_true", help="name the contestants and the measures, and measure nothing"
     )
-    return parser.parse_args()
+    return parser.parse_args(words)
 
 
 def main() -> int:
