@@ -34,7 +34,7 @@ help:
 	@echo "make lint     ruff, mypy --strict, import-linter"
 	@echo "make format   let ruff format the code"
 	@echo "make table    the tables in README.md and docs/, from the code"
-	@echo "make bench    speed side by side, into docs/benchmarks.* (about 8 minutes; nothing else should run; ARGS=--quick)"
+	@echo "make bench    speed side by side, into docs/benchmarks.* (nothing else should run; ARGS=--quick: about 5 minutes)"
 	@echo "make openapi  100 requests made up for each operation of our OpenAPI (EXAMPLES=...)"
 	@echo "make fuzz     a million mutated frames into every parser, 50,000 files (COUNT=... for another number)"
 	@echo "make faults   200 kills on each method, strangers, idle clients, a crowd on each (KILLS=...)"
