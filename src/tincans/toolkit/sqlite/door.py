@@ -24,7 +24,7 @@ from tincans.toolkit.files.byte_lock import ByteLock
 from tincans.toolkit.fork_guard import abandon_in_child
 from tincans.toolkit.sqlite.answers import unanswered
 from tincans.toolkit.sqlite.box import clear_boxes
-from tincans.toolkit.sqlite.layout import BOXES, RUNS, SERVING, TO_SERVER
+from tincans.toolkit.sqlite.layout import BOXES, RUNS, SERVING, TO_SERVER, next_number
 from tincans.toolkit.sqlite.served import LeftCall, ServedBox
 from tincans.toolkit.sqlite.store import Store
 from tincans.toolkit.sqlite.use import doze
@@ -73,7 +73,7 @@ class StoreListener:
 
     def _new_run(self) -> tuple[int, ByteLock]:
         while True:
-            statement = "UPDATE meta SET number = number + 1 WHERE name = 'run' RETURNING number"
+            statement = next_number("run")
             run: int = self._store.durable.change(statement)[0][0]
             life = self._bell.hold(RUNS + run)
             if life is not None:

@@ -55,3 +55,11 @@ LOCKS: Final = 1 << 43
 # Slots of the bell that have no name
 TO_SERVER: Final = 0
 NEWS: Final = 1
+
+
+def next_number(name: str) -> str:
+    """The statement that counts one up, and gives it; it begins anew where somebody has removed it."""
+    return (
+        f"INSERT INTO meta VALUES ('{name}', 1) ON CONFLICT (name) DO UPDATE SET number = CAST(number AS INTEGER) + 1"
+        " RETURNING CAST(number AS INTEGER)"
+    )

@@ -25,7 +25,7 @@ from tincans.toolkit.deadline import deadline_of, left_of
 from tincans.toolkit.files.byte_lock import ByteLock
 from tincans.toolkit.files.shared_bell import slot_of
 from tincans.toolkit.fork_guard import abandon_in_child
-from tincans.toolkit.sqlite.layout import FREE, OWNERS, READY
+from tincans.toolkit.sqlite.layout import FREE, OWNERS, READY, next_number
 from tincans.toolkit.sqlite.letter import bytes_in
 from tincans.toolkit.sqlite.store import Store
 
@@ -148,9 +148,7 @@ class StoredQueues:
     def _new_owner(self) -> int:
         bell = self._store.bell
         while True:
-            rows = self._store.durable.change(
-                "UPDATE meta SET number = number + 1 WHERE name = 'owner' RETURNING number"
-            )
+            rows = self._store.durable.change(next_number("owner"))
             number: int = rows[0][0] % (1 << 29)
             self._life = bell.hold(OWNERS + number)
             if self._life is not None:
