@@ -77,6 +77,15 @@ static ssize_t look(int descriptor, char *to, size_t room, bool is_socket) {
     return is_socket ? recv(descriptor, to, room, MSG_DONTWAIT) : read(descriptor, to, room);
 }
 
+/* After a spin in vain: whether signals are to be handled before we sleep; then errno says EINTR. */
+static bool is_interrupted(struct patience *patience) {
+    patience_failed(patience);
+    bool interrupted = patience_yields(patience);
+    if (interrupted)
+        errno = EINTR;
+    return interrupted;
+}
+
 /* Bytes read, 0 at the end, READ_TIMEOUT, or -1 (errno; EINTR: signals are to be handled). */
 static ssize_t read_until(int descriptor, char *to, size_t room, bool is_socket, struct patience *patience,
                           int64_t deadline) {
@@ -90,11 +99,8 @@ static ssize_t read_until(int descriptor, char *to, size_t room, bool is_socket,
                 return size;
             }
         }
-        patience_failed(patience);
-        if (patience_yields(patience)) {
-            errno = EINTR;
+        if (is_interrupted(patience))
             return -1;
-        }
     }
     for (;;) {
         struct pollfd watched = {.fd = descriptor, .events = POLLIN};
@@ -181,11 +187,8 @@ static ssize_t look_and_sleep(int socket, char *to, size_t room, struct patience
             patience_paid(patience);
             return size;
         }
-        patience_failed(patience);
-        if (patience_yields(patience)) {
-            errno = EINTR;
+        if (is_interrupted(patience))
             return -1;
-        }
     }
     ssize_t size = recv(socket, to, room, 0);
     if (size > 0)

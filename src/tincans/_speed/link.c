@@ -149,6 +149,17 @@ static bool spin(struct link *link, struct patience *patience, uint64_t wanted, 
     return came;
 }
 
+/* A wait before it sleeps. READY: it came. INTERRUPTED: signals are to be handled first, then the wait is begun again.
+ * AGAIN: now it may sleep. */
+static enum link_result spin_first(struct link *link, struct patience *patience, uint64_t wanted, int64_t start,
+                                   int64_t deadline) {
+    if (patience_resumes(patience))
+        return LINK_AGAIN;
+    if (spin(link, patience, wanted, start, deadline))
+        return LINK_READY;
+    return patience_yields(patience) ? LINK_INTERRUPTED : LINK_AGAIN;
+}
+
 /* Milliseconds for epoll, rounded up so that a wait is never shorter than asked. */
 static int milliseconds_until(int64_t deadline) {
     if (deadline == LINK_FOREVER)
@@ -201,12 +212,9 @@ enum link_result link_wait_bytes(struct link *link, int64_t deadline) {
     if (deadline != LINK_AT_ONCE) {
         start = patience_clock();
         link_disarm(link);
-        if (!patience_resumes(&link->receiving)) {
-            if (spin(link, &link->receiving, 0, start, deadline))
-                return LINK_READY;
-            if (patience_yields(&link->receiving))
-                return LINK_INTERRUPTED;
-        }
+        enum link_result spun = spin_first(link, &link->receiving, 0, start, deadline);
+        if (spun != LINK_AGAIN)
+            return spun;
     }
     if (look_around(link, link->in_set, deadline) == LINK_FAILED)
         return LINK_FAILED;
@@ -242,12 +250,9 @@ enum link_result link_wait_space(struct link *link, const struct ring_outgoing *
     int64_t start = 0;
     if (deadline != LINK_AT_ONCE) {
         start = patience_clock();
-        if (!patience_resumes(&link->sending)) {
-            if (spin(link, &link->sending, wanted, start, deadline))
-                return LINK_READY;
-            if (patience_yields(&link->sending))
-                return LINK_INTERRUPTED;
-        }
+        enum link_result spun = spin_first(link, &link->sending, wanted, start, deadline);
+        if (spun != LINK_AGAIN)
+            return spun;
     }
     if (link->out_set < 0 && (link->out_set = open_set(link, link->bell_out)) < 0)
         return LINK_FAILED;

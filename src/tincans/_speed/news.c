@@ -5,7 +5,7 @@
  * - Each function is one step for every other thread and for signal handlers: nothing in it runs Python code or gives
  *   the GIL away, for what it calls (a ring's `send_at_once` and `receive_here`) is C and never waits.
  *   So nothing is lost or overtaken between what it takes and what it gives.
- * - Small is what core/streams.py counts as small: numbers, and texts and bytes up to NEWS_SMALL. Everything else is
+ * - Small is what pump/flows.py counts as small: numbers, and texts and bytes up to NEWS_SMALL. Everything else is
  *   left to pump/flows.py and pump/receiving.py, before anything of it was sent or handed on.
  * - Bytes from the other side are looked at only within their length.
  */

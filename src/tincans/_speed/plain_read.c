@@ -96,11 +96,18 @@ PyObject *plain_take_value(struct reader *in) {
     return NULL;
 }
 
-PyObject *plain_take_id(struct reader *in) {
+/* Up to 32 bits: never negative. */
+static bool take_id_number(struct reader *in, uint64_t *id) {
     if (in->next == in->end)
-        return NULL;
-    uint8_t mark = *in->next;
-    return mark < 0x80 || (mark >= 0xcc && mark <= 0xce) ? plain_take_value(in) : NULL; /* up to 32 bits: never negative */
+        return false;
+    uint8_t mark = *in->next++;
+    *id = mark;
+    return mark < 0x80 || (mark >= 0xcc && mark <= 0xce && plain_take_number(in, width_of(mark), id));
+}
+
+PyObject *plain_take_id(struct reader *in) {
+    uint64_t id;
+    return take_id_number(in, &id) ? PyLong_FromUnsignedLongLong(id) : NULL;
 }
 
 /* The fields that are left must hold these, as far as they are there, and say at `rich` whether an array was met. */
@@ -209,24 +216,28 @@ static bool must_raise(void) {
     return false;
 }
 
-/* The number of fields of a message of one part, which `in` then stands before, or -1. */
-static int begin_reading(struct reader *in, PyObject *data, uint8_t tag, int least, int most) {
+/* The tag of a message, whose fields `in` then stands before, or 0; and how many fields there are. */
+static uint8_t begin_reading(struct reader *in, PyObject *data, int *fields) {
     if (!PyBytes_CheckExact(data))
-        return -1;
+        return 0;
     const uint8_t *start = (const uint8_t *)PyBytes_AS_STRING(data);
     Py_ssize_t size = PyBytes_GET_SIZE(data);
-    if (size < 4 || size > PLAIN_BYTES || (start[0] & 0xf0) != 0x90 || start[1] != tag)
-        return -1;
+    if (size < 4 || size > PLAIN_BYTES || (start[0] & 0xf0) != 0x90)
+        return 0;
     in->next = start + 2;
     in->end = start + size;
-    int fields = start[0] & 0x0f;
-    return fields >= least && fields <= most ? fields : -1;
+    *fields = start[0] & 0x0f;
+    bool right = start[1] == TAG_REQUEST       ? *fields >= 6 && *fields <= 9
+                 : start[1] == TAG_REPLY       ? *fields >= 3 && *fields <= 6
+                 : start[1] == TAG_PUBLICATION ? *fields >= 4 && *fields <= 7
+                                               : false;
+    return right ? start[1] : 0;
 }
 
 PyObject *plain_read_request(PyObject *data, PyObject *rebuild, PyObject *name) {
     struct reader in = {NULL, NULL, rebuild, NULL, name, false};
-    int fields = begin_reading(&in, data, TAG_REQUEST, 6, 9);
-    PyObject *found = fields < 0 ? NULL : read_request(&in, fields);
+    int fields;
+    PyObject *found = begin_reading(&in, data, &fields) == TAG_REQUEST ? read_request(&in, fields) : NULL;
     if (found == NULL)
         must_raise();
     return found;
@@ -234,14 +245,9 @@ PyObject *plain_read_request(PyObject *data, PyObject *rebuild, PyObject *name) 
 
 PyObject *plain_read_reply(PyObject *data, PyObject *rebuild, uint64_t *id) {
     struct reader in = {NULL, NULL, rebuild, NULL, NULL, false};
-    int fields = begin_reading(&in, data, TAG_REPLY, 3, 6);
-    if (fields < 0)
-        return NULL;
-    uint8_t mark = *in.next++; /* there are two bytes at least */
-    *id = mark;
-    if (mark >= 0x80 && (mark < 0xcc || mark > 0xce || !plain_take_number(&in, 1 << (mark - 0xcc), id)))
-        return NULL;
-    PyObject *value = take_answer(&in, fields);
+    int fields;
+    bool is_reply = begin_reading(&in, data, &fields) == TAG_REPLY && take_id_number(&in, id);
+    PyObject *value = is_reply ? take_answer(&in, fields) : NULL;
     if (value == NULL)
         must_raise();
     return value;
@@ -253,21 +259,13 @@ static PyObject *read_any(PyObject *data, PyObject *rebuild) {
         parts = data;
         data = PyList_GET_ITEM(parts, 0);
     }
-    if (!PyBytes_CheckExact(data))
-        Py_RETURN_NONE;
-    const uint8_t *start = (const uint8_t *)PyBytes_AS_STRING(data);
-    Py_ssize_t size = PyBytes_GET_SIZE(data);
-    PyObject *result = NULL;
-    if (size >= 4 && size <= PLAIN_BYTES && (start[0] & 0xf0) == 0x90) {
-        struct reader in = {start + 2, start + size, rebuild, parts, NULL, false};
-        int fields = start[0] & 0x0f;
-        if (start[1] == TAG_REQUEST && fields >= 6 && fields <= 9)
-            result = read_request(&in, fields);
-        else if (start[1] == TAG_REPLY && fields >= 3 && fields <= 6)
-            result = read_reply(&in, fields);
-        else if (start[1] == TAG_PUBLICATION && fields >= 4 && fields <= 7)
-            result = read_publication(&in, fields);
-    }
+    struct reader in = {NULL, NULL, rebuild, parts, NULL, false};
+    int fields;
+    uint8_t tag = begin_reading(&in, data, &fields);
+    PyObject *result = tag == TAG_REQUEST       ? read_request(&in, fields)
+                       : tag == TAG_REPLY       ? read_reply(&in, fields)
+                       : tag == TAG_PUBLICATION ? read_publication(&in, fields)
+                                                : NULL;
     if (result != NULL || must_raise())
         return result;
     Py_RETURN_NONE;
