@@ -5,7 +5,7 @@ Rules of this file
 - The other side's ids may be any JSON value; inside they are numbers (those that a Tincans program would use stay as
   they are, others become one above _FIRST), and go back as they came.
 - A batch is answered as one batch, when the last of its calls is.
-- What `say` gives may fail to leave: `unsay` makes it unsaid, and it is said again later.
+- What `say` gives may fail to leave: what `saying` gave then makes it unsaid, and it is said again later.
 - Nonsense in a text is answered with its error and harms no other call; nonsense around texts ends the connection.
 - Lines or headers: by the option, else by the other side's first byte; who speaks first without knowing says lines.
 """
@@ -245,10 +245,10 @@ class Conversation:
         framed = self._framed(answer) if call.batch is None else b""
         if len(framed) > self.max_message:
             raise too_large(len(framed), self.max_message)  # before the call is forgotten: it is answered with this
-        batch, before = call.batch, (call.stream, call.batch)
+        batch, stream = call.batch, call.stream
 
         def unsay() -> None:
-            call.stream, call.batch = before
+            call.batch, call.stream = batch, stream
             self._remember(number, call)
             if batch is not None:
                 batch.missing += 1

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Final
 
@@ -50,19 +51,13 @@ def _is_dead(name: str, unused_for: float) -> bool:
 
 
 def _used_at(name: str) -> float:
-    queue = message_queue.open_queue("/" + name)
-    try:
+    with closing(message_queue.open_queue("/" + name)) as queue:
         return queue.used_at()
-    finally:
-        queue.close()
 
 
 def _is_owned(name: str) -> bool:
     try:
-        queue = message_queue.open_queue("/" + name)
+        with closing(message_queue.open_queue("/" + name)) as queue:
+            return queue.owned()
     except FileNotFoundError:
         return False
-    try:
-        return queue.owned()
-    finally:
-        queue.close()

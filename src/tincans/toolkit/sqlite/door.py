@@ -73,8 +73,7 @@ class StoreListener:
 
     def _new_run(self) -> tuple[int, ByteLock]:
         while True:
-            statement = next_number("run")
-            run: int = self._store.durable.change(statement)[0][0]
+            run: int = self._store.durable.change(next_number("run"))[0][0]
             life = self._bell.hold(RUNS + run)
             if life is not None:
                 return run, life
