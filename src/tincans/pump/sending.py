@@ -133,22 +133,12 @@ class Sending:
         """Send one message, now or by a worker."""
         if self.dead is not None:
             return
-        if self.posted or self.corked or not self.sending.acquire(False):
-            self.posted.append(parts)
+        may_send = not self.posted and not self.corked and self.sending.acquire(False)
+        self.posted.append(parts)
+        if may_send:
+            self._send_kept_at_once()
+        else:
             self.drain_soon()
-            return
-        try:
-            self.connection.send(parts, timeout=0)
-            if self.connection.flush(timeout=0):
-                return
-        except WaitTimeoutError:
-            self.posted.append(parts)
-        except TincansError as error:
-            self.lost(error)
-            return
-        finally:
-            self.sending.release()
-        self.drain_soon()
 
     def has_unsent(self) -> bool:
         """Whether something is still on its way out."""
@@ -279,17 +269,23 @@ class Sending:
         if not self.corked:
             return
         if self.sending.acquire(True, A_BLINK):
-            try:
-                self._send_kept(0)
-                if self.connection.flush(timeout=0):
-                    return
-            except WaitTimeoutError:
-                pass
-            except TincansError as error:
-                self.lost(error)
+            self._send_kept_at_once()
+        else:
+            self.drain_soon()
+
+    def _send_kept_at_once(self) -> None:
+        """With the sending lock, which is given back: what was kept leaves now, or by a worker."""
+        try:
+            self._send_kept(0)
+            if self.connection.flush(timeout=0):
                 return
-            finally:
-                self.sending.release()
+        except WaitTimeoutError:
+            pass
+        except TincansError as error:
+            self.lost(error)
+            return
+        finally:
+            self.sending.release()
         self.drain_soon()
 
     def _send_kept(self, timeout: float | None) -> None:
