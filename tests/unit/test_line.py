@@ -110,7 +110,7 @@ class ServedLink:
             name: SimpleNamespace(function=self._function(name), plain=((), 0), slow=0) for name in ("one", "two")
         }
         visit: ContextVar[Any] = ContextVar("visit")
-        self.how = (exposed, {}, visit, object(), pytest.fail, pytest.fail, pytest.fail, 1)
+        self.how = (exposed, {}, visit, object(), pytest.fail, pytest.fail, pytest.fail, 1, 200, 0.001, 20)
 
     def _function(self, name: str) -> Callable[[], str]:
         return lambda: self.ran.append(name) or name

@@ -10,19 +10,17 @@
 #include <stddef.h>
 #include <structmember.h>
 
-/* Silence after which a link is looked at before it is used: a restarted server is noticed then. */
-#define PROBE_AFTER ((int64_t)50 * 1000 * 1000)
-
 struct function_object {
     PyObject_HEAD
     vectorcallfunc vectorcall;
     PyObject *source;   /* its attribute `line` is the Line to use now, or None */
     PyObject *name;     /* of the function that is called */
     PyObject *expected; /* the exact class of its result; None: as it comes */
-    PyObject *way;      /* has `otherwise`, `more`, `failed` and `promised` */
+    PyObject *way;      /* has `otherwise`, `more`, `failed`, `promised` and `probe_after` */
     PyObject *otherwise;
     PyObject *shown; /* __name__ and __qualname__ */
     double timeout;
+    int64_t probe_after; /* nanoseconds of silence after which a link is looked at before it is used */
 };
 
 /* The next id of a call; 0 with an exception. */
@@ -36,19 +34,12 @@ static uint64_t next_id(struct line_object *line) {
 /* The error that is set is told to `failed`, whose result or error counts; NotImplemented: nothing was sent. */
 static PyObject *tell_failure(struct function_object *function, struct line_object *line, uint64_t id) {
     struct module_state *state = module_state_of((PyObject *)line->ring);
-    PyObject *type, *value, *traceback;
-    PyErr_Fetch(&type, &value, &traceback);
-    PyErr_NormalizeException(&type, &value, &traceback);
-    if (traceback != NULL)
-        PyException_SetTraceback(value, traceback);
-    PyObject *number = PyLong_FromUnsignedLongLong(id);
+    PyObject *error = line_take_error(), *number = PyLong_FromUnsignedLongLong(id);
     PyObject *result = number == NULL ? NULL
                                       : PyObject_CallMethodObjArgs(function->way, state->failed, line->link, number,
-                                                                   value, NULL);
+                                                                   error, NULL);
     Py_XDECREF(number);
-    Py_XDECREF(type);
-    Py_XDECREF(value);
-    Py_XDECREF(traceback);
+    Py_XDECREF(error);
     return result;
 }
 
@@ -105,17 +96,17 @@ static PyObject *exchange(struct function_object *function, struct line_object *
 }
 
 /* Whether the short way is open: a link that was used a moment ago, and on which nothing else goes on. */
-static bool is_open(struct line_object *line) {
+static bool is_open(const struct function_object *function, struct line_object *line) {
     int64_t now = patience_clock(), before = line->used;
     line->used = now; /* also when it is not open: what is done otherwise looks at the link */
-    return now - before <= PROBE_AFTER && !atomic_load_explicit(&line->ring->link.closed, memory_order_relaxed) &&
+    return now - before <= function->probe_after && !atomic_load_explicit(&line->ring->link.closed, memory_order_relaxed) &&
            line_is_empty(line->calls) && line_is_empty(line->inlets) && line_is_empty(line->dropped) &&
            line_may_send(line) && role_take(line->role);
 }
 
 static PyObject *ask(struct function_object *function, struct line_object *line, PyObject *const *args,
                      Py_ssize_t count) {
-    if (!is_open(line))
+    if (!is_open(function, line))
         return Py_NewRef(Py_NotImplemented);
     PyObject *result = exchange(function, line, args, count);
     if (line_leave(line) < 0)
@@ -168,7 +159,10 @@ static PyObject *function_new(PyTypeObject *type, PyObject *args, PyObject *kwar
     function->way = Py_NewRef(way);
     function->timeout = timeout;
     function->otherwise = PyObject_GetAttr(way, state->otherwise);
-    if (function->otherwise == NULL)
+    PyObject *rest = function->otherwise == NULL ? NULL : PyObject_GetAttr(way, state->probe_after);
+    function->probe_after = rest == NULL ? -1 : nanoseconds_from(rest);
+    Py_XDECREF(rest);
+    if (function->probe_after < 0)
         Py_CLEAR(function);
     return (PyObject *)function;
 }

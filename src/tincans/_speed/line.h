@@ -44,6 +44,8 @@ static inline bool line_may_send(struct line_object *line) {
     return !line->ring->owed && line_is_empty(line->posted) && line_is_empty(line->corked);
 }
 
+/* The error that is set, which is set no longer, with its traceback. */
+PyObject *line_take_error(void);
 /* Calls a method of the link, without arguments. -1 with an exception. */
 int line_tell(struct line_object *line, PyObject *method);
 /* Gives the role back, and wakes one who may want it; an exception that is set stays. -1 with an exception. */

@@ -60,6 +60,17 @@ PyType_Spec role_type_spec = {
 
 /* ---- Line ---- */
 
+PyObject *line_take_error(void) {
+    PyObject *type, *error, *traceback;
+    PyErr_Fetch(&type, &error, &traceback);
+    PyErr_NormalizeException(&type, &error, &traceback);
+    if (traceback != NULL)
+        PyException_SetTraceback(error, traceback);
+    Py_XDECREF(type);
+    Py_XDECREF(traceback);
+    return error;
+}
+
 int line_tell(struct line_object *line, PyObject *method) {
     PyObject *told = PyObject_CallMethodNoArgs(line->link, method);
     Py_XDECREF(told);

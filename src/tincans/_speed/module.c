@@ -64,6 +64,7 @@ static const struct held names[] = {
     HELD("pass_on", pass_on),     HELD("nudge_next", nudge_next), HELD("look_soon", look_soon), HELD("line", line),
     HELD("otherwise", otherwise), HELD("more", more),             HELD("failed", failed),       HELD("promised", promised),
     HELD("function", function),   HELD("plain", plain),           HELD("slow", slow),
+    HELD("probe_after", probe_after),
 };
 static const struct {
     size_t place;

@@ -15,7 +15,8 @@ struct module_state {
     PyTypeObject *ring_type, *patience_type, *role_type, *line_type, *function_type, *tap_type, *tray_type;
     PyObject *error, *disconnected, *closed, *protocol, *too_large, *unsendable; /* classes of tincans.errors */
     /* names of attributes, which line.h's files look for */
-    PyObject *pass_on, *nudge_next, *look_soon, *line, *otherwise, *more, *failed, *promised, *function, *plain, *slow;
+    PyObject *pass_on, *nudge_next, *look_soon, *line, *otherwise, *more, *failed, *promised, *function, *plain, *slow,
+        *probe_after;
 };
 
 /* A timeout in seconds as a caller gave it, turned into a deadline at the first wait. */

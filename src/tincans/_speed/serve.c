@@ -7,12 +7,6 @@
  */
 #include "line.h"
 
-/* Nanoseconds: a function that took longer lets another thread read on before it runs, the next SLOW_CALLS times. */
-#define SLOW ((int64_t)1000 * 1000)
-#define SLOW_CALLS 20
-/* Requests that are run on one link while others queue. */
-#define SHARE 200
-
 /* How a link's requests are run: the tuple that `serve` gets (pump/plain_serving.py makes it). */
 struct serving {
     PyObject *exposed;       /* dict: name to Exposed */
@@ -22,6 +16,10 @@ struct serving {
     PyObject *finish;        /* finish(found, result): an answer that is not plain */
     PyObject *fail;          /* fail(found, error) */
     PyObject *say;           /* say(id, answer): an answer that has to wait */
+    long parity;             /* of the other side's ids */
+    long share;              /* requests that are run on one link while others queue */
+    double slow;             /* seconds: a function that took longer lets another thread read on before it runs, */
+    long slow_calls;         /* the next so many times */
     bool shares;             /* whether others, who queue, get their turn */
 };
 
@@ -55,21 +53,21 @@ static int look_up(struct line_object *line, const struct serving *how, PyObject
 }
 
 /* Whether the other side may open this id, and has not yet. -1: exception. */
-static int may_open(struct line_object *line, PyObject *id, long parity) {
+static int may_open(struct line_object *line, const struct serving *how, PyObject *id) {
     long number = PyLong_AsLong(id);
     if (number == -1 && PyErr_Occurred())
         return -1;
-    if (number == 0 || (number & 1) != parity)
+    if (number == 0 || (number & 1) != how->parity)
         return 0;
     int taken = PyDict_Contains(line->running, id);
     return taken < 0 ? -1 : !taken;
 }
 
 /* Whether `found` may be run here, for which `line` has the function then. -1: exception. */
-static int suits(struct line_object *line, const struct serving *how, long parity, PyObject *found) {
+static int suits(struct line_object *line, const struct serving *how, PyObject *found) {
     int known = look_up(line, how, PyTuple_GET_ITEM(found, 1));
     int fit = known == 1 ? plain_fit(PyTuple_GET_ITEM(found, 2), line->shape) : known;
-    return fit == 1 ? may_open(line, PyTuple_GET_ITEM(found, 0), parity) : fit;
+    return fit == 1 ? may_open(line, how, PyTuple_GET_ITEM(found, 0)) : fit;
 }
 
 /* Takes the id out of those that run. 1: it was there, 0: the caller has given up, -1: exception. */
@@ -105,15 +103,9 @@ static int answer(struct line_object *line, const struct serving *how, PyObject 
 
 /* Tells the caller of the error that is set. -1: that raised. */
 static int tell_failure(const struct serving *how, PyObject *found) {
-    PyObject *type, *value, *traceback;
-    PyErr_Fetch(&type, &value, &traceback);
-    PyErr_NormalizeException(&type, &value, &traceback);
-    if (traceback != NULL)
-        PyException_SetTraceback(value, traceback);
-    int told = call_with(how->fail, found, value);
-    Py_XDECREF(type);
-    Py_XDECREF(value);
-    Py_XDECREF(traceback);
+    PyObject *error = line_take_error();
+    int told = call_with(how->fail, found, error);
+    Py_XDECREF(error);
     return told;
 }
 
@@ -126,12 +118,13 @@ static int set_visit(struct line_object *line, const struct serving *how, PyObje
     return token == NULL ? -1 : 0;
 }
 
-static PyObject *run_function(struct line_object *line, PyObject *exposed, PyObject *function, PyObject *args) {
+static PyObject *run_function(struct line_object *line, const struct serving *how, PyObject *exposed, PyObject *function,
+                              PyObject *args) {
     struct module_state *state = module_state_of((PyObject *)line->ring);
     int64_t began = patience_clock();
     PyObject *result = PyObject_Vectorcall(function, PySequence_Fast_ITEMS(args), (size_t)PyTuple_GET_SIZE(args), NULL);
-    if (result != NULL && patience_clock() - began > SLOW) {
-        PyObject *calls = PyLong_FromLong(SLOW_CALLS);
+    if (result != NULL && (double)(patience_clock() - began) > how->slow * 1e9) {
+        PyObject *calls = PyLong_FromLong(how->slow_calls);
         if (calls == NULL || PyObject_SetAttr(exposed, state->slow, calls) < 0)
             Py_CLEAR(result);
         Py_XDECREF(calls);
@@ -143,7 +136,7 @@ static PyObject *run_function(struct line_object *line, PyObject *exposed, PyObj
 static int run(struct line_object *line, const struct serving *how, PyObject *found, PyObject *exposed,
                PyObject *function) {
     PyObject *args = PyTuple_GET_ITEM(found, 2);
-    PyObject *result = set_visit(line, how, found) < 0 ? NULL : run_function(line, exposed, function, args);
+    PyObject *result = set_visit(line, how, found) < 0 ? NULL : run_function(line, how, exposed, function, args);
     int done = result == NULL ? -1 : answer(line, how, found, result);
     Py_XDECREF(result);
     return done < 0 ? tell_failure(how, found) : 0;
@@ -173,17 +166,17 @@ static int run_found(struct line_object *line, const struct serving *how, PyObje
 }
 
 /* Requests, until this is set: NULL with an exception, or what `serve` gives. */
-static PyObject *serve_each(struct line_object *line, const struct serving *how, int64_t linger, long parity) {
-    for (int count = 0;;) {
+static PyObject *serve_each(struct line_object *line, const struct serving *how, int64_t linger) {
+    for (long count = 0;;) {
         struct limit limit = {linger, -1};
         if (how->shares && !line_is_empty(how->queued)) { /* others have something to read as well */
             limit.nanoseconds = LINK_AT_ONCE;
-            if (++count > SHARE)
+            if (++count > how->share)
                 Py_RETURN_NONE;
         }
         PyObject *data = ring_next(line->ring, &limit);
         PyObject *found = data == NULL || data == Py_None ? NULL : plain_read_request(data, line->rebuild, line->name);
-        int fit = found == NULL ? (PyErr_Occurred() ? -1 : 0) : suits(line, how, parity, found);
+        int fit = found == NULL ? (PyErr_Occurred() ? -1 : 0) : suits(line, how, found);
         if (fit == 1 && run_found(line, how, found) < 0)
             fit = -1;
         Py_XDECREF(found);
@@ -201,16 +194,16 @@ PyObject *line_serve(PyObject *self, PyObject *const *args, Py_ssize_t count) {
     struct line_object *line = (struct line_object *)self;
     struct limit linger;
     struct serving how;
-    long parity;
     if (!plain_right_count("serve", count, 3) || !limit_from(args[1], &linger))
         return NULL;
     how.shares = args[2] == Py_True;
-    if (!PyArg_ParseTuple(args[0], "O!O!OOOOOl:serve", &PyDict_Type, &how.exposed, &PyDict_Type, &how.queued, &how.visit,
-                          &how.uncancellable, &how.finish, &how.fail, &how.say, &parity))
+    if (!PyArg_ParseTuple(args[0], "O!O!OOOOOlldl:serve", &PyDict_Type, &how.exposed, &PyDict_Type, &how.queued, &how.visit,
+                          &how.uncancellable, &how.finish, &how.fail, &how.say, &how.parity, &how.share,
+                          &how.slow, &how.slow_calls))
         return NULL;
     PyObject *held = Py_NewRef(args[0]);
     Py_INCREF(line);
-    PyObject *came = serve_each(line, &how, linger.nanoseconds, parity);
+    PyObject *came = serve_each(line, &how, linger.nanoseconds);
     Py_DECREF(line);
     Py_DECREF(held);
     return came;

@@ -71,11 +71,12 @@ def function_of(channel: Channel, name: str, timeout: float | None) -> Callable[
 class Way:
     """What becomes of a call that the C core (ask.c) does not do alone.
 
-    `otherwise` calls from the beginning. The others end a call that was sent, with the reading role, which the core
-    gives back then.
+    `otherwise` calls from the beginning; so does a call after `probe_after` seconds of silence. The others end a call
+    that was sent, with the reading role, which the core gives back then.
     """
 
     __slots__ = ("_channel", "_name", "_seconds", "otherwise")
+    probe_after = PROBE_AFTER
 
     def __init__(self, channel: Channel, name: str, seconds: float, otherwise: Callable[..., Any]) -> None:
         self._channel = channel

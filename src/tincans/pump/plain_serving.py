@@ -33,7 +33,9 @@ def serve(link: Link, quick: Quick, executor: Executor, linger: float) -> list[B
     whole, ready, corked = link.sends_whole, quick.ready, link.corked
     pending = link.connection.pending if ready is None else ready.__len__
     queue = link.reactor.queued
-    line, how = quick.line, None if quick.line is None else _how(link, quick, executor)
+    line = quick.line
+    if line is not None and quick.how is None:
+        quick.how = _how(link, quick, executor)
     patient, count = linger, 0
     while True:
         if queue and linger < STAY:  # others have something to read as well
@@ -48,7 +50,7 @@ def serve(link: Link, quick: Quick, executor: Executor, linger: float) -> list[B
                 link.uncork_at_once()
         data: Any
         if line is not None:
-            data = line.serve(how, linger, linger < STAY)
+            data = line.serve(quick.how, linger, linger < STAY)
             if data is False:
                 return None
         else:
@@ -123,7 +125,9 @@ def _how(link: Link, quick: Quick, executor: Executor) -> tuple[Any, ...]:
         link.reply_parts([data], timeout=ANSWER_TIMEOUT)
 
     session, exposed = link.session, executor.dispatcher.exposed
-    return exposed, link.reactor.queued, calling_now, UNCANCELLABLE, finish, fail, say, session.other_parity
+    functions = finish, fail, say
+    numbers = session.other_parity, SHARE, SLOW, SLOW_CALLS
+    return exposed, link.reactor.queued, calling_now, UNCANCELLABLE, *functions, *numbers
 
 
 def _answered_beside(link: Link, quick: Quick, id: int, result: Any) -> bool:

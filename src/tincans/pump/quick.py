@@ -36,15 +36,16 @@ class Quick:
     is the second half, `send(data)` the first. They are for a `string` that owes no message
     (toolkit/ring_connection.py), and what they give as a list, or as an empty part, is made `whole` by the string.
 
-    `line` is the C core's own way over a ring: a whole call, or a whole answer, in one step.
+    `line` is the C core's own way over a ring: a whole call, or a whole answer, in one step; `how` is what it needs for
+    an answer, made when it first serves (plain_serving.py).
 
     `send_beside(parts)` is `send` for what `request_beside` or `reply_beside` gave: large arrays, over a ring only.
     `take_news` and `tap` are for news through a ring (_speed/news.c); None and nothing where there is no ring.
     """
 
     __slots__ = (
-        "_tap", "exchange", "fits", "line", "live", "publication", "publication_beside", "read", "ready", "receive",
-        "reply", "reply_beside", "request", "request_beside", "send", "send_beside", "string", "take_news",
+        "_tap", "exchange", "fits", "how", "line", "live", "publication", "publication_beside", "read", "ready",
+        "receive", "reply", "reply_beside", "request", "request_beside", "send", "send_beside", "string", "take_news",
     )  # fmt: skip
 
     def __init__(self, link: Link, plain: Any) -> None:
@@ -58,6 +59,7 @@ class Quick:
         self.read, self.fits = partial(plain.read_with, plain_array), plain.fits
         self.ready: deque[bytes] | None = None
         self.line: Any = None
+        self.how: tuple[Any, ...] | None = None
         self.string: Any = getattr(link.connection, "decided", None) or link.connection
         ring = getattr(self.string, "ring", None)
         self.send: Callable[[bytes], bool]

@@ -295,14 +295,19 @@ class Receiving(Sending):
 
     def heard_in_all(self) -> int:
         """How many messages have been received."""
-        line = None if self.quick is None else self.quick.line
+        line = self.line
         return self.heard if line is None else self.heard + int(line.heard)
+
+    @property
+    def line(self) -> Any:
+        """The C core's way over a ring (Quick), or None."""
+        return None if self.quick is None else self.quick.line
 
     def attend(self) -> None:
         """See to it that the connection is read even while no thread waits for anything."""
         self.background = True
-        if self.quick is not None and self.quick.line is not None:
-            self.quick.line.background = True
+        if self.line is not None:
+            self.line.background = True
         self.mind()
         if self.dead is None:
             self.reactor.attend(self)
