@@ -292,8 +292,10 @@ def test_a_job_whose_last_lease_ends_becomes_a_dead_letter(board: Any) -> None:
 def test_a_putter_that_waits_for_room_gets_it(board: Any) -> None:
     queue = board.queue("jobs", max_items=1)
     queue.put(1)
-    threading.Timer(0.2, lambda: queue.take(timeout=5).done()).start()
+    taker = threading.Timer(0.2, lambda: queue.take(timeout=5).done())
+    taker.start()
     queue.put(2, timeout=5)
+    taker.join(5)
     with queue.take(timeout=5) as job:
         assert job.value == 2
 
@@ -432,7 +434,9 @@ def test_tokens_grow_from_holder_to_holder(url: str, board: Any) -> None:
 def test_a_released_lock_wakes_who_waits(board: Any) -> None:
     lock = board.lock("update")
     assert lock.acquire(timeout=1)
-    threading.Timer(0.3, lock.release).start()
+    releaser = threading.Timer(0.3, lock.release)
+    releaser.start()
     began = time.monotonic()
     assert board.lock("update").acquire(timeout=10)
     assert time.monotonic() - began < 2
+    releaser.join(5)

@@ -110,12 +110,16 @@ def test_where_the_kernel_tells_of_no_changes_everything_still_works(
     with tincans.serve(f"sqlite:{path}") as alice, tincans.connect(f"sqlite:{path}") as bob:
         alice.expose(lambda a, b: a + b, name="add")
         assert bob.call.add(2, 5) == 7
-        threading.Timer(0.1, bob.queue("jobs").put, ["late"]).start()
+        putter = threading.Timer(0.1, bob.queue("jobs").put, ["late"])
+        putter.start()
         assert bob.queue("jobs").take(timeout=5).value == "late"
+        putter.join(5)
         lock = bob.lock("update")
         assert lock.acquire(timeout=1)
-        threading.Timer(0.1, lock.release).start()
+        releaser = threading.Timer(0.1, lock.release)
+        releaser.start()
         assert bob.lock("update").acquire(timeout=5)
+        releaser.join(5)
 
 
 def test_an_address_with_strange_characters_can_be_copied(tmp_path: Path) -> None:
