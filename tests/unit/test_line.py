@@ -105,7 +105,7 @@ class ServedLink:
         self.meanwhile: Callable[[], Any] = lambda: None
         self.role = core.Role()
         tables: list[Any] = [{}, {}, {}, (), (), (), (), {}]
-        self.line = core.Line(ring, self.role, self, *tables, iter(range(9)).__next__, None)
+        self.line = core.Line(ring, self.role, self, *tables, iter(range(9)).__next__, None, None)
         exposed = {
             name: SimpleNamespace(function=self._function(name), plain=((), 0), slow=0) for name in ("one", "two")
         }

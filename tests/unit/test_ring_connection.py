@@ -15,11 +15,11 @@ from patience import PATIENCE, open_descriptors
 
 from tincans.core.framing import FRAMES, Passed
 from tincans.errors import FullError, ProtocolError, TooLargeError, WaitTimeoutError
-from tincans.toolkit.byte_stream import ByteStream
 from tincans.toolkit.descriptor_passing import DescriptorPassing
 from tincans.toolkit.live_memory import segment_of
 from tincans.toolkit.memory_pool import POOL
 from tincans.toolkit.sealed_memory import frozen_copy, share
+from tincans.toolkit.unix_stream import UnixStream
 
 ring = pytest.importorskip("tincans._speed.ring", reason="no C core was built: apt-get install gcc")
 
@@ -35,7 +35,7 @@ def connected(*, passing: bool = True, capacity: int = CAPACITY) -> Pair:
     client, server = ring.offer(ours, capacity=capacity), ring.accept(theirs)
     beside = DescriptorPassing(trusted=True) if passing else None
     here, there = (
-        RingConnection(end, ByteStream(stream, FRAMES, passing=beside), max_message=1 << 30)
+        RingConnection(end, UnixStream(stream, FRAMES, passing=beside), max_message=1 << 30)
         for end, stream in ((client, ours), (server, theirs))
     )
     return here, there
@@ -63,6 +63,26 @@ def test_large_parts_come_as_memory_in_their_places(pair: Pair) -> None:
     received = trip(pair, *parts)
     assert [bytes(part) for part in received] == parts
     assert [segment_of(part) is not None for part in received] == [False, False, True, False, True, False]
+
+
+def test_memory_that_is_passed_again_and_again_is_not_copied_and_waits_when_the_socket_is_full(pair: Pair) -> None:
+    held = POOL.take(MEBI, writable=False)
+    array = np.asarray(held)
+    array[:] = 7
+    sent, in_use = 0, POOL.in_use()
+    with pytest.raises(WaitTimeoutError):
+        while True:
+            pair[0].send([b"envelope %d" % sent, array], timeout=0)
+            sent += 1
+    assert sent > 20  # as many as the socket or the ring takes
+    assert POOL.in_use() == in_use
+    for number in range(sent):
+        received = pair[1].receive(timeout=PATIENCE)
+        assert received is not None
+        assert bytes(received[0]) == b"envelope %d" % number
+        assert (len(received[1]), received[1][-1]) == (MEBI, 7)
+    assert pair[1].receive(timeout=0) is None
+    assert trip(pair, b"envelope", array)[0] == b"envelope"
 
 
 @pytest.mark.parametrize("parts", [[b""], [b"", b"x"], [b"", b"x" * MEBI], [b"", b"", b""]])

@@ -74,8 +74,10 @@ class Line:
         attended: Any,
         new_id: Callable[[], int],
         rebuild: Callable[[str, tuple[int, ...], Any], Any],
+        deadlines: Any,
         /,
     ) -> Line: ...
+    def take_answers(self, timeout: float | None, /) -> bytes | list[bytes] | Literal[True] | None: ...
     def serve(
         self, how: tuple[Any, ...], linger: float, shares: bool, /
     ) -> bytes | list[bytes] | Literal[False] | None: ...
@@ -84,8 +86,25 @@ class Line:
 class Function:
     __name__: str
     __qualname__: str
-    def __new__(cls, source: Any, name: str, timeout: float, expected: type | None, way: Any, /) -> Function: ...
+    def __new__(
+        cls, source: Any, name: str, timeout: float, expected: type | None, way: Any, future: type | None = None, /
+    ) -> Function: ...
     def __call__(self, *args: Any, **kwargs: Any) -> Any: ...
+
+class Started:
+    operation: str
+    deadline: float
+    settled: bool
+    error: BaseException | None
+    lock: Any
+    _link: Any
+    _id: int
+    _timeout: float | None
+    _reading: Any
+    _value: Any
+    _full: bool
+    _published: bool
+    def result(self, timeout: float | None = None) -> Any: ...
 
 def read_ready(descriptor: int, size: int, patience: Patience, timeout: float | None, /) -> bytes | None: ...
 def wait_readable(descriptor: int, wake: int, timeout: float | None, /) -> int: ...

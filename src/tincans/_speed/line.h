@@ -28,11 +28,21 @@ struct line_object {
     PyObject *link;
     PyObject *calls, *running, *inlets, *dropped, *posted, *corked, *parked; /* of the link and its session */
     PyObject *attended; /* of the reactor: the links that somebody looks after */
-    PyObject *new_id, *rebuild;
+    PyObject *new_id, *rebuild, *deadlines;
     PyObject *name, *exposed, *function, *shape; /* of the last request that was run */
     int64_t used;                                /* when it was asked last, in nanoseconds */
     unsigned long long heard;
     char background;
+};
+
+/* A started call that waits for its answer: what the class of futures in pump/future.py extends. */
+struct started_object {
+    PyObject_HEAD
+    PyObject *link, *id, *operation, *timeout, *reading;
+    PyObject *expected; /* as of a Function; NULL: Python made it, and is told of its answer */
+    PyObject *value, *error, *lock;
+    double deadline; /* seconds of the monotonic clock */
+    char settled, full, published;
 };
 
 static inline bool line_is_empty(PyObject *container) {
@@ -44,6 +54,17 @@ static inline bool line_may_send(struct line_object *line) {
     return !line->ring->owed && line_is_empty(line->posted) && line_is_empty(line->corked);
 }
 
+/* Notes that the line is used now. Whether it was a moment ago and is not closed: else it needs a closer look first. */
+static inline bool line_is_fresh(struct line_object *line, int64_t probe_after) {
+    int64_t now = patience_clock(), before = line->used;
+    line->used = now;
+    return now - before <= probe_after && !atomic_load_explicit(&line->ring->link.closed, memory_order_relaxed);
+}
+
+/* The next id of a call; 0 with an exception. */
+uint64_t line_next_id(struct line_object *line);
+/* With the role: whoever waits for this plain answer has it now. 1; 0: it is something else, -1: exception. */
+int line_take_answer(struct line_object *line, PyObject *data);
 /* The error that is set, which is set no longer, with its traceback. */
 PyObject *line_take_error(void);
 /* Calls a method of the link, without arguments. -1 with an exception. */
@@ -52,7 +73,8 @@ int line_tell(struct line_object *line, PyObject *method);
 int line_leave(struct line_object *line);
 
 PyObject *line_serve(PyObject *self, PyObject *const *args, Py_ssize_t count);
-extern const char line_serve_doc[];
-extern PyType_Spec role_type_spec, line_type_spec, function_type_spec;
+PyObject *line_take_answers(PyObject *self, PyObject *timeout);
+extern const char line_serve_doc[], line_take_answers_doc[];
+extern PyType_Spec role_type_spec, line_type_spec, function_type_spec, started_type_spec;
 
 #endif

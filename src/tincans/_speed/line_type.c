@@ -71,6 +71,13 @@ PyObject *line_take_error(void) {
     return error;
 }
 
+uint64_t line_next_id(struct line_object *line) {
+    PyObject *number = PyObject_CallNoArgs(line->new_id);
+    uint64_t id = number == NULL ? 0 : PyLong_AsUnsignedLongLong(number);
+    Py_XDECREF(number);
+    return id == (uint64_t)-1 ? 0 : id;
+}
+
 int line_tell(struct line_object *line, PyObject *method) {
     PyObject *told = PyObject_CallMethodNoArgs(line->link, method);
     Py_XDECREF(told);
@@ -104,13 +111,13 @@ static const size_t places[] = {
     offsetof(struct line_object, calls),    offsetof(struct line_object, running), offsetof(struct line_object, inlets),
     offsetof(struct line_object, dropped),  offsetof(struct line_object, posted),  offsetof(struct line_object, corked),
     offsetof(struct line_object, parked),   offsetof(struct line_object, attended), offsetof(struct line_object, new_id),
-    offsetof(struct line_object, rebuild),
+    offsetof(struct line_object, rebuild),  offsetof(struct line_object, deadlines),
     /* and what the last request leaves */
     offsetof(struct line_object, name),     offsetof(struct line_object, exposed), offsetof(struct line_object, function),
     offsetof(struct line_object, shape),
 };
 #define PLACES (sizeof places / sizeof *places)
-#define GIVEN 13
+#define GIVEN 14
 
 static PyObject **place_of(PyObject *self, size_t number) { return (PyObject **)((char *)self + places[number]); }
 
@@ -153,6 +160,7 @@ static void line_dealloc(PyObject *self) {
 
 static PyMethodDef line_methods[] = {
     {"serve", (PyCFunction)(void (*)(void))line_serve, METH_FASTCALL, line_serve_doc},
+    {"take_answers", line_take_answers, METH_O, line_take_answers_doc},
     {NULL, NULL, 0, NULL},
 };
 

@@ -1,8 +1,8 @@
 /* The Python module `tincans._speed._core`.
  *
  * Rules of this file
- * - It starts the module and keeps its state. The types are in ring_type.c, line_type.c, ask.c, news.c and descriptors.c,
- *   the functions in plain_write.c, plain_read.c, descriptors.c, large_copy.c and signals.c.
+ * - It starts the module and keeps its state. The types are in ring_type.c, line_type.c, function_type.c, started.c,
+ *   news.c and descriptors.c, the functions in plain_write.c, plain_read.c, descriptors.c, large_copy.c and signals.c.
  * - Errors are raised as the classes of tincans.errors, so that no Python layer is needed on the fast path.
  */
 #include "module.h"
@@ -64,15 +64,16 @@ static const struct held names[] = {
     HELD("pass_on", pass_on),     HELD("nudge_next", nudge_next), HELD("look_soon", look_soon), HELD("line", line),
     HELD("otherwise", otherwise), HELD("more", more),             HELD("failed", failed),       HELD("promised", promised),
     HELD("function", function),   HELD("plain", plain),           HELD("slow", slow),
-    HELD("probe_after", probe_after),
+    HELD("probe_after", probe_after), HELD("reading", reading), HELD("due", due), HELD("expect", expect),
+    HELD("deliver_plain", deliver_plain), HELD("wait_for_result", wait_for_result),
 };
 static const struct {
     size_t place;
     PyType_Spec *spec;
 } types[] = {
     HELD(&ring_type_spec, ring_type), HELD(&patience_type_spec, patience_type), HELD(&role_type_spec, role_type),
-    HELD(&line_type_spec, line_type), HELD(&function_type_spec, function_type), HELD(&tap_type_spec, tap_type),
-    HELD(&tray_type_spec, tray_type),
+    HELD(&line_type_spec, line_type), HELD(&function_type_spec, function_type),
+    HELD(&started_type_spec, started_type), HELD(&tap_type_spec, tap_type), HELD(&tray_type_spec, tray_type),
 };
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 

@@ -12,11 +12,11 @@
 #include "link.h"
 
 struct module_state {
-    PyTypeObject *ring_type, *patience_type, *role_type, *line_type, *function_type, *tap_type, *tray_type;
+    PyTypeObject *ring_type, *patience_type, *role_type, *line_type, *function_type, *started_type, *tap_type, *tray_type;
     PyObject *error, *disconnected, *closed, *protocol, *too_large, *unsendable; /* classes of tincans.errors */
     /* names of attributes, which line.h's files look for */
     PyObject *pass_on, *nudge_next, *look_soon, *line, *otherwise, *more, *failed, *promised, *function, *plain, *slow,
-        *probe_after;
+        *probe_after, *reading, *due, *expect, *deliver_plain, *wait_for_result;
 };
 
 /* A timeout in seconds as a caller gave it, turned into a deadline at the first wait. */

@@ -2,7 +2,8 @@
  *
  * Rules of this file
  * - The reading role is given back before a function runs, so that a slow one holds up nobody, and taken again after it.
- * - What is not a plain request for an exposed, quick function is handed out unread, with the role.
+ * - A plain answer that comes in between is its waiter's. What is neither, or no request for an exposed, quick function,
+ *   is handed out unread, with the role.
  * - Whatever a function raises is its caller's: sys.exit() ends no thread of ours, and leaves no caller waiting.
  */
 #include "line.h"
@@ -177,15 +178,18 @@ static PyObject *serve_each(struct line_object *line, const struct serving *how,
         PyObject *data = ring_next(line->ring, &limit);
         PyObject *found = data == NULL || data == Py_None ? NULL : plain_read_request(data, line->rebuild, line->name);
         int fit = found == NULL ? (PyErr_Occurred() ? -1 : 0) : suits(line, how, found);
-        if (fit == 1 && run_found(line, how, found) < 0)
+        bool ran = fit == 1;
+        if (ran && run_found(line, how, found) < 0)
             fit = -1;
+        if (fit == 0 && found == NULL && data != Py_None)
+            fit = line_take_answer(line, data);
         Py_XDECREF(found);
         if (fit == 0)
             return data;
         Py_XDECREF(data);
         if (fit < 0)
             return NULL;
-        if (!role_take(line->role))
+        if (ran && !role_take(line->role))
             Py_RETURN_FALSE;
     }
 }

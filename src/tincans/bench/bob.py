@@ -137,8 +137,9 @@ class Bob:
         self._receive = None
         return {}
 
-    def hear(self, first: int, count: int, silences: int = 1) -> Answer:
-        """Messages with the numbers from `first` on, until the last of them came, or nothing came so many times."""
+    def hear(self, first: int, count: int, silences: int = 1, messages: int = 1) -> Answer:
+        """Messages with the numbers from `first` on, until the last of them came, and at least so many messages, or
+        nothing came so many times."""
         receive, last, heard = self._receive, first + count - 1, 0
         assert receive is not None
         while silences:
@@ -148,7 +149,7 @@ class Bob:
                 continue
             number = int.from_bytes(memoryview(message)[:8], "little")
             heard += number >= first
-            if number >= last:
+            if number >= last and heard >= messages:
                 return {"heard": heard, "ended": perf_counter_ns()}
         return {"heard": heard, "ended": perf_counter_ns() - int(PATIENCE * 1e9)}
 

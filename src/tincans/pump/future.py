@@ -3,6 +3,7 @@
 Rules of this file
 - It is a `concurrent.futures.Future`, whose `result` reads the connection itself, as a call does.
 - The standard class's state costs more than a whole call, so it is made only when somebody asks for it.
+- Over a ring, the C core (_speed/start.c and started.c) makes it, and puts a plain answer there.
 - It stands in the link's table of calls itself, in the place of a Waiter (waiter.py).
 - Imported by the first started call only: the standard class is slow to import.
 """
@@ -17,26 +18,40 @@ from tincans.core.messages import Reply
 from tincans.core.patience import patience
 from tincans.errors import CallCancelledError
 from tincans.pump.calling import Reading, give_up, result_of
+from tincans.pump.quick import started
 from tincans.pump.waiter import PlainReply, Waiter
 
 if TYPE_CHECKING:
     from tincans.pump.link import Link
 
-_FULL_STATE = frozenset({"_condition", "_state", "_result", "_exception", "_waiters", "_done_callbacks"})
 
-
-class CallFuture(concurrent.futures.Future):  # type: ignore[type-arg]  # generic only for type checkers
-    """The answer of a started call: a `concurrent.futures.Future` whose `result` reads the connection itself.
-
-    The standard class costs more than a whole call, so its state is made only when somebody asks for it
-    (callbacks, `as_completed`, `wait`, `asyncio.wrap_future`).
-    """
+class Started:
+    """What the C core's class of this name has, where there is none."""
 
     settled = False
     error: BaseException | None = None
     lock: threading.Lock | None = None
     _value: Any = None
-    _full = _published = False
+    _full: bool = False
+    _published: bool = False
+
+    def result(self, timeout: float | None = None) -> Any:
+        return self.wait_for_result(timeout)  # type: ignore[attr-defined]
+
+
+if TYPE_CHECKING:
+    _Started = Started
+else:
+    _Started = started() or Started
+_FULL_STATE = frozenset({"_condition", "_state", "_result", "_exception", "_waiters", "_done_callbacks"})
+
+
+class CallFuture(_Started, concurrent.futures.Future):  # type: ignore[type-arg]  # generic only for type checkers
+    """The answer of a started call: a `concurrent.futures.Future` whose `result` reads the connection itself.
+
+    The standard class costs more than a whole call, so its state is made only when somebody asks for it
+    (callbacks, `as_completed`, `wait`, `asyncio.wrap_future`).
+    """
 
     nudge: Any = Waiter.nudge
     prepare_to_sleep: Any = Waiter.prepare_to_sleep
@@ -118,7 +133,8 @@ class CallFuture(concurrent.futures.Future):  # type: ignore[type-arg]  # generi
     def done(self) -> bool:
         return self.settled
 
-    def result(self, timeout: float | None = None) -> Any:
+    def wait_for_result(self, timeout: float | None = None) -> Any:
+        """What `result` does, unless the result is there already."""
         if not self.settled and not self._link.wait(self, patience(timeout)):
             raise TimeoutError(f"{self.operation} has no answer yet")
         if self.error is not None:

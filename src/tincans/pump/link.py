@@ -65,10 +65,10 @@ class Link(Receiving):
         self.software = ""
         self.where = ""
         """The URL by which it was reached, for errors; a serving program has none."""
+        self.deadlines = Deadlines(self)
         self.know_connection()
         self.references = LinkReferences(self)
         self.read_any = wire.reader(Any, self.references)
-        self.deadlines = Deadlines(self)
         self.turns = Turns(self) if getattr(wire, "in_order", False) else None
         self.heartbeat = Heartbeat(self) if connecting and wire.greets else None
         self.direct = self.turns is None

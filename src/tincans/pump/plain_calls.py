@@ -62,10 +62,15 @@ def function_of(channel: Channel, name: str, timeout: float | None) -> Callable[
 
     if core is None or not 0 <= seconds < FOREVER:
         return function
-    expected = channel.reading.types.get(name, Any)
     way = Way(channel, name, seconds, function)
-    quickest: Callable[..., Any] = core.Function(channel, name, seconds, None if expected is Any else expected, way)
+    quickest: Callable[..., Any] = core.Function(channel, name, seconds, _expected(channel, name), way)
     return quickest
+
+
+def _expected(channel: Channel, name: str) -> Any:
+    """The exact class of a result that needs no conversion, or None for any."""
+    expected = channel.reading.types.get(name, Any)
+    return None if expected is Any else expected
 
 
 class Way:
@@ -113,10 +118,9 @@ class Way:
 def starter_of(channel: Channel, name: str, timeout: float | None) -> Callable[..., Any]:
     """A function that starts a call of `name` and gives its future: the short way, or as `Channel.start` does."""
     seconds = -1.0 if timeout is None else float(timeout)
-    make = None
+    core, make = core_of(channel.wire), future_class()
 
     def function(*args: Any, **kwargs: Any) -> Any:
-        nonlocal make
         link, now = channel.latest, monotonic()
         if link is None or link.dead is not None or link.leaving or now - channel.used > PROBE_AFTER:
             return channel.start(name, args, kwargs, timeout=timeout)
@@ -124,8 +128,6 @@ def starter_of(channel: Channel, name: str, timeout: float | None) -> Callable[.
         quick = link.quick
         if quick is None or kwargs or seconds < 0 or not link.background:
             return channel.start(name, args, kwargs, timeout=timeout)
-        if make is None:
-            make = future_class()
         id = link.session.new_id()
         data = quick.request(id, name, args, seconds)
         future = make(link, id, name, now + seconds, seconds, channel.reading)
@@ -150,7 +152,22 @@ def starter_of(channel: Channel, name: str, timeout: float | None) -> Callable[.
             link.deadlines.expect(future.deadline)
         return future
 
-    return function
+    if core is None or not 0 <= seconds < FOREVER:
+        return function
+    way = StartingWay(channel, function)
+    quickest: Callable[..., Any] = core.Function(channel, name, seconds, _expected(channel, name), way, make)
+    return quickest
+
+
+class StartingWay:
+    """What the C core (start.c) needs besides: what it does not do alone is done `otherwise`."""
+
+    __slots__ = ("otherwise", "reading")
+    probe_after = PROBE_AFTER
+
+    def __init__(self, channel: Channel, otherwise: Callable[..., Any]) -> None:
+        self.reading = channel.reading
+        self.otherwise = otherwise
 
 
 def _sent(link: Link, quick: Quick, data: bytes, id: int) -> bool:

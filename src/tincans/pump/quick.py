@@ -98,7 +98,7 @@ def _line(link: Link, core: Any, ring: Any, rebuild: Any) -> Any:
     """The link as the C core sees it."""
     session, attended = link.session, link.reactor.attended
     tables = session.calls, session.running, session.inlets, link.dropped, link.posted, link.corked, link.parked
-    return core.Line(ring, link.reading, link, *tables, attended, session.new_id, rebuild)
+    return core.Line(ring, link.reading, link, *tables, attended, session.new_id, rebuild, link.deadlines)
 
 
 class AloneString:
@@ -205,6 +205,12 @@ def role() -> Role:
     """A role that is free."""
     core = _core()
     return threading.Lock() if core is None else core.Role()
+
+
+def started() -> type | None:
+    """The C core's part of a future (_speed/started.c), or None without it."""
+    core = _core()
+    return None if core is None else core.Started
 
 
 def tray_of(kind: type) -> Any:

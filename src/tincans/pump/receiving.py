@@ -166,7 +166,7 @@ class Receiving(Sending):
                 self.nudge_next()  # we leave, perhaps without reading: the nudge that may have been ours is the next's
 
     def _read_until(self, waiter: Waiting, deadline: float | None, left: float | None) -> None:
-        receive = self.connection.receive
+        receive = self.connection.receive if self.line is None else self._receive_beside_answers
         self._news_came = False
         while not waiter.settled:
             if self.dead is not None:
@@ -178,7 +178,8 @@ class Receiving(Sending):
                 parts = receive(timeout=left)
                 if parts is None:
                     return
-                self.take_in(parts)
+                if parts:
+                    self.take_in(parts)
                 if waiter.settled:  # what has come along is handed on while we are at it
                     self._hand_on_the_rest()
             except TincansError as error:
@@ -188,6 +189,20 @@ class Receiving(Sending):
                 return
             if deadline is not None and not waiter.settled:
                 left = max(0.0, deadline - time.monotonic())
+
+    def _receive_beside_answers(self, *, timeout: float | None) -> list[Buffer] | None:
+        """With the reading role: the next message; but plain answers are handed on, and then it is []."""
+        came = self.line.take_answers(timeout)
+        return [] if came is True else self.quick.parts_of(came)  # type: ignore[union-attr]
+
+    def receive_no_answer(self, linger: float) -> list[Buffer]:
+        """With the reading role: the next message; over a ring, which is no plain answer. [] when nothing came for
+        `linger` seconds."""
+        if self.line is None:
+            return self.connection.receive(timeout=linger) or []
+        while (parts := self._receive_beside_answers(timeout=linger)) == []:
+            pass
+        return parts or []
 
     def _hand_on_the_rest(self) -> None:
         """With the reading role: what has come along."""

@@ -22,7 +22,7 @@ from types import SimpleNamespace
 from typing import Any, Literal
 
 from tincans.contracts import Buffer, Framing, Identity, Parts
-from tincans.core.deframing import PASSING_FROM, RECEIVE_AT_MOST, FrameReader, Passed
+from tincans.core.deframing import PASSING_FROM, RECEIVE_AT_MOST, FrameReader
 from tincans.core.framing import SMALL
 from tincans.core.sizes import too_large
 from tincans.errors import ClosedError, DisconnectedError, ProtocolError, TincansError, WaitTimeoutError
@@ -31,7 +31,7 @@ from tincans.toolkit.fork_guard import abandon_in_child
 from tincans.toolkit.looking import joining, take_apart, waiting
 from tincans.toolkit.outgoing import MessageBegun, Outgoing, close_all, size_of
 from tincans.toolkit.socket_platform import SEND_FLAGS
-from tincans.toolkit.stream import BATCH_BYTES, Passing, Stream, nothing_held
+from tincans.toolkit.stream import Passing, Stream, nothing_held
 
 MAX_MESSAGE = 1024**3
 _TOLERANCE = 0.01  # seconds that a receive may last longer, to save a system call for each slightly other timeout
@@ -216,44 +216,6 @@ class ByteStream:
             size = sum(map(size_of, parts))
             return size, size
         return self._passing.weigh(parts)
-
-    def send_batch(self, number: int, descriptors: list[int], *, timeout: float | None) -> None:
-        """Send nothing but descriptors, which are closed, with a number by which `receive_batch` finds them. The
-        message that they belong to goes another way (ring_connection.py). Like `send` otherwise."""
-        self._sending = True
-        rest = Outgoing([number.to_bytes(BATCH_BYTES, "little")], descriptors, head=False)
-        try:
-            self._check_open()
-            if self._kept is not None and not self._flush(timeout):
-                raise self._too_slow(timeout)
-            self._finish(rest, timeout)
-        except BaseException as error:
-            if self._kept is not rest:
-                rest.close()
-            if isinstance(error, OSError) and not isinstance(error, TincansError):
-                raise self._gone(error, outcome="not_sent") from error
-            raise
-        finally:
-            self._sending = False
-            if self._closed:
-                self._dispose()
-
-    def receive_batch(self, number: int, wanted: Sequence[Passed]) -> list[memoryview]:
-        """The memory behind the descriptors of a batch, which was sent before it was announced and so must be here."""
-        self._receiving = True
-        try:
-            self._check_open()
-            if self._passing is None or not self.passes_memory:  # or it is a stranger
-                raise ProtocolError("The other end announces descriptors, which cannot travel here.")
-            return self._passing.receive_batch(self._stream, number, wanted, _DONT_WAIT)
-        except BlockingIOError:
-            raise ProtocolError("The other end announced descriptors beside a message and did not send them.") from None
-        except OSError as error:
-            raise error if isinstance(error, TincansError) else self._gone(error) from error
-        finally:
-            self._receiving = False
-            if self._closed:
-                self._dispose()
 
     def _finish(self, rest: Outgoing, timeout: float | None) -> None:
         """Send the rest of a message. Once it has begun it is kept at the timeout, before that it is refused."""

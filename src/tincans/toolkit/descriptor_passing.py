@@ -86,6 +86,10 @@ class DescriptorPassing:
         copied = sum(_size(part) for part in passed if segment_of(part) is None)
         return sum(map(_size, parts)) - sum(map(_size, passed)), copied
 
+    def in_place(self, part: Buffer) -> tuple[int, int, int] | None:
+        """Where a large part lies that needs no copy (`segment_of`), in memory that this program does not write to."""
+        return segment_of(part) if _size(part) >= PASS_FROM and not LIVE.any_writable() else None
+
     def _pass(self, part: Buffer) -> tuple[int | None, Buffer | Passed]:
         part = flat(part)
         found = segment_of(part)
@@ -107,7 +111,7 @@ class DescriptorPassing:
         reader.feed(data[1:])
 
     def receive_batch(self, stream: Any, number: int, wanted: Sequence[Passed], flags: int) -> list[memoryview]:
-        """The memory of the batch with this number (ByteStream.send_batch). An earlier one that is still there belongs
+        """The memory of the batch with this number (UnixStream.send_batch). An earlier one that is still there belongs
         to a message that was given up, and is closed."""
         while True:
             data, descriptors = _receive(stream, BATCH_BYTES, None, flags)

@@ -16,8 +16,8 @@ from tincans.contracts import Connection, Framing, Listener
 from tincans.core.address import Option
 from tincans.errors import TincansError, UnsupportedError
 from tincans.toolkit import memory_pool, unix_socket
-from tincans.toolkit.byte_stream import ByteStream
 from tincans.toolkit.ring_rendezvous import Undecided, connect_ring
+from tincans.toolkit.unix_stream import UnixStream
 
 OPTIONS: Final = {
     **unix_socket.OPTIONS,
@@ -42,7 +42,7 @@ def connect(
         stream.close()
         error.url = error.url or url
         raise
-    if insist and isinstance(connection, ByteStream):
+    if insist and isinstance(connection, UnixStream):
         connection.close()
         raise UnsupportedError(f"The program at {url} cannot use shared memory: it has no C core.", url=url)
     return connection
@@ -61,5 +61,5 @@ def listen(path: Path, settings: Mapping[str, Any], framing: Framing, *, url: st
     return unix_socket.listen(path, url=url, users=settings["users"], admit=admit)
 
 
-def _maker(settings: Mapping[str, Any], framing: Framing, url: str) -> Callable[[socket.socket], ByteStream]:
+def _maker(settings: Mapping[str, Any], framing: Framing, url: str) -> Callable[[socket.socket], UnixStream]:
     return lambda stream: unix_socket.byte_stream(stream, unix_socket.identity_of(stream), settings, framing, url)

@@ -19,7 +19,7 @@ from typing import Any
 from tincans._speed import why_not
 from tincans.contracts import Buffer, Connection, Parts
 from tincans.errors import ClosedError, DisconnectedError, WaitTimeoutError
-from tincans.toolkit.byte_stream import ByteStream
+from tincans.toolkit.unix_stream import UnixStream
 
 YES, NO = b"y", b"n"
 OFFER_BEGINS_WITH = b"t"
@@ -32,7 +32,7 @@ BECOMES = (
 )  # fmt: skip
 """What the real connection has."""
 
-MakeStream = Callable[[socket.socket], ByteStream]
+MakeStream = Callable[[socket.socket], UnixStream]
 
 
 def connect_ring(

@@ -21,12 +21,13 @@ from tincans.contracts import Framing, Identity
 from tincans.core.address import Option
 from tincans.errors import AddressError, DeniedError, NameInUseError, TincansError, UnreachableError
 from tincans.toolkit import memory_pool, socket_platform
-from tincans.toolkit.byte_stream import MAX_MESSAGE, ByteStream
+from tincans.toolkit.byte_stream import MAX_MESSAGE
 from tincans.toolkit.descriptor_passing import passing_for
 from tincans.toolkit.files import name_lock
 from tincans.toolkit.files.private_file import refused
 from tincans.toolkit.files.runtime_directory import runtime_directory, sweep
 from tincans.toolkit.socket_listener import BACKLOG, Admit, SocketListener
+from tincans.toolkit.unix_stream import UnixStream
 
 _LONGEST_PATH: Final = 107 if socket_platform.LINUX else 103
 """Bytes: sun_path of unix(7) is 108 long (104 on macOS), with a closing zero."""
@@ -58,7 +59,7 @@ def admitted(identity: Identity, users: str) -> bool:
 
 def connect_stream(
     path: Path, settings: Mapping[str, Any], framing: Framing, *, url: str, timeout: float
-) -> ByteStream:
+) -> UnixStream:
     """A connection to the program that listens at `path`; `settings` are the typed OPTIONS."""
     memory_pool.bound(settings)
     stream, identity = connect(path, url=url, users=settings["users"], timeout=timeout)
@@ -70,7 +71,7 @@ def listen_streams(path: Path, settings: Mapping[str, Any], framing: Framing, *,
 
     memory_pool.bound(settings)
 
-    def admit(stream: socket.socket) -> ByteStream | None:
+    def admit(stream: socket.socket) -> UnixStream | None:
         identity = identity_of(stream)
         return byte_stream(stream, identity, settings, framing, url) if admitted(identity, settings["users"]) else None
 
@@ -79,10 +80,10 @@ def listen_streams(path: Path, settings: Mapping[str, Any], framing: Framing, *,
 
 def byte_stream(
     stream: socket.socket, identity: Identity, settings: Mapping[str, Any], framing: Framing, url: str
-) -> ByteStream:
+) -> UnixStream:
     """Messages over a connected socket, with large parts by descriptor where the settings allow it."""
     passing = passing_for(identity) if settings["descriptors"] else None
-    return ByteStream(stream, framing, identity=identity, url=url, max_message=settings["max_message"], passing=passing)
+    return UnixStream(stream, framing, identity=identity, url=url, max_message=settings["max_message"], passing=passing)
 
 
 def connect(path: Path, *, url: str, users: str, timeout: float) -> tuple[socket.socket, Identity]:
