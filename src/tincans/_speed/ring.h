@@ -114,6 +114,9 @@ int64_t ring_read(struct ring_reader *reader, struct ring_incoming *incoming, ui
 bool ring_release(struct ring_reader *reader);
 
 static inline bool ring_has_news(const struct ring_reader *reader) {
+    const uint8_t *next = reader->data + (reader->head & (reader->capacity - 1));
+    __builtin_prefetch(next);
+    __builtin_prefetch(next + 40);
     return atomic_load_explicit(&reader->control->tail, memory_order_acquire) != reader->head;
 }
 

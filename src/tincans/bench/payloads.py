@@ -10,11 +10,13 @@ import statistics
 from collections.abc import Mapping
 
 from tincans.bench.boards import tuned_in
-from tincans.bench.plan import GIB, MIB, Plan
+from tincans.bench.plan import GIB, KIB, MIB, Plan
 from tincans.bench.programs import Failure, Partly, Program
 from tincans.bench.stage import Stage
 
 SHARED = "shared"
+SETTLING = 0.2
+"""Seconds of the first payloads, which do not count: numpy, once imported, has a thread that spins for a tenth of one."""
 SILENCES = 5
 """A large array takes longer than a subscriber's patience to be made."""
 IN_A_ROW = {SHARED: 25, "plain": 1}
@@ -27,6 +29,7 @@ def deliver(stage: Stage, plan: Plan) -> Mapping[str, dict[str, float]]:
     """See measures.py. A variant is a number of bytes, with the word "shared" for memory that is shareable already."""
     figures: dict[str, dict[str, float]] = {}
     before, taken = 1, 0.0
+    _delivered(stage, KIB, SETTLING)
     for size in plan.sizes:
         if taken * size / before > plan.too_slow * 1e6 and size > MIB:
             break
