@@ -169,5 +169,13 @@ if sys.version_info >= (3, 12):
 else:
 
     def eager_task(loop: asyncio.AbstractEventLoop, coroutine: Any) -> asyncio.Task[Any]:
-        """A task; its first step is taken at the loop's next turn."""
-        return loop.create_task(coroutine, context=contextvars.copy_context())
+        """The same, where tasks cannot be told to: what asyncio's own loop has put last into its queue is run at once.
+
+        Another loop, and a task that starts this one, leave the first step to the loop's next turn.
+        """
+        ready: Any = getattr(loop, "_ready", ())
+        before = len(ready)
+        task = loop.create_task(coroutine, context=contextvars.copy_context())
+        if len(ready) == before + 1 and asyncio.current_task(loop) is None:
+            ready.pop()._run()
+        return task

@@ -60,6 +60,7 @@ class AsyncLink(Link):
         self.outbox = Outbox(self, None if apart else self._fd)
         self.looks = in_memory and useful_spin(LOOK) > 0
         self._looks = self._misses = self._skips = 0
+        self._looks_soon = self._answered = False
         self._accepting = not connecting
         self._handed: deque[list[Buffer]] = deque()
         self._watched = False
@@ -172,7 +173,10 @@ class AsyncLink(Link):
         if self.turns is not None:
             self.turns.after_sending(message)
         if self.looks and self._accepting and not self.session.running and self.on_loop():
-            self.loop.call_soon(self.look)  # who has just been answered often asks again at once
+            self._answered = True  # who has just been answered often asks again at once
+            if not self._looks_soon:
+                self._looks_soon = True
+                self.loop.call_soon(self.look)
 
     def send_in_burst(self, message: Message, *, timeout: float | None) -> None:
         self.send(message, timeout=timeout)
@@ -207,21 +211,33 @@ class AsyncLink(Link):
         """
         if self._skips:
             self._skips -= 1
+            self._looks_soon = False
             return
+        self._looks_soon = True
+        try:
+            while self._look_once():
+                pass
+        finally:
+            self._looks_soon = False
+        if self.dead is None and self._has_more():
+            self.loop.call_soon(self.ready)
+
+    def _look_once(self) -> bool:
+        """Whether to look again: what came was a request, and has been answered already."""
+        self._answered = False
         try:
             parts = self.connection.receive(timeout=LOOK)
         except TincansError as error:
             self.lost(error)
-            return
+            return False
         if parts is None:
             self._looks, self._misses = 0, min(self._misses + 1, MOST_MISSES)
             self._skips = (1 << self._misses) - 1
-        else:
-            self._looks, self._misses = self._looks + 1, 0
-            self._skips = self._looks % LOOKS_IN_A_ROW == 0
-            self._receive_one(parts)
-        if self.dead is None and self._has_more():
-            self.loop.call_soon(self.ready)
+            return False
+        self._looks, self._misses = self._looks + 1, 0
+        self._skips = self._looks % LOOKS_IN_A_ROW == 0
+        self._receive_one(parts)
+        return self._answered and not self._skips and self.dead is None
 
     def _watch_right_descriptor(self) -> None:
         fd = self.connection.fileno()

@@ -253,8 +253,8 @@ MEASURES = (
         "publish",
         "The serving program publishes one array to one and to four subscribers, plain or already in shareable memory. "
         "The figure is the time that `publish` takes, a median of each round: a shareable array 25 times in a row, a "
-        "plain one 7 times, each when all have had the last copy. Beside it, the time until the last one has it, "
-        "divided by the times in a row.",
+        "plain one 7 times, each when all have had the last copy. Beside it, the time until the last subscriber has "
+        "it, divided by the times in a row.",
         payloads.publish_array,
         often=False,
         who=lambda contestant: contestant.name in ("local", "shm", "unix"),

@@ -16,7 +16,7 @@ from tincans.bench.stage import Stage
 
 SHARED = "shared"
 SETTLING = 0.2
-"""Seconds of the first payloads, which do not count: numpy, once imported, has a thread that spins for a tenth of one."""
+"""Seconds of the first payloads, which do not count: a thread of numpy spins for a while after its import."""
 SILENCES = 5
 """A large array takes longer than a subscriber's patience to be made."""
 IN_A_ROW = {SHARED: 25, "plain": 1}
