@@ -8,7 +8,8 @@
  * - With DEATH the writer may stop at any step; then the socket says so, level-triggered.
  * - A run that cannot go on before both are done is an invalid end state, which is what spin looks for.
  * - Planted bugs: BUG_NO_SECOND_LOOK, BUG_TAKE_AFTER_ASLEEP, BUG_WRITER_BUFFERS, BUG_READER_BUFFERS, BUG_NO_SPACE_LOOK,
- *   BUG_LOOK_BEFORE_GONE (needs DEATH).
+ *   BUG_WAIT_WHILE_QUIET, BUG_LOOK_BEFORE_GONE (needs DEATH).
+ * - The writer may leave the reader asleep after a message that another one follows; the last one wakes it.
  */
 #define CAP 4
 #define HALF 2
@@ -58,9 +59,35 @@ end:
 }
 #endif
 
+/* link_wake: the load, then the exchange */
+inline wake() {
+    won = 0;
+    quiet = 0;
+    if
+    :: reader_flag == ASLEEP ->
+        atomic {
+            if
+            :: reader_flag == ASLEEP -> reader_flag = AWAKE; won = 1
+            :: else -> skip
+            fi
+        };
+#ifdef DEATH
+        if
+        :: goto dead /* between the exchange and the bell: the socket wakes the reader */
+        :: skip
+        fi;
+#endif
+        if
+        :: won -> ring_bell()
+        :: else -> skip
+        fi
+    :: else -> skip
+    fi
+}
+
 active proctype Writer() {
     byte mine, need;
-    bit won;
+    bit won, quiet;
     do
     :: mine >= WORDS -> break
 #ifdef DEATH
@@ -74,7 +101,12 @@ active proctype Writer() {
         /* link_wait_space */
         do
         :: CAP - (mine - head) >= need -> break
+#ifndef BUG_WAIT_WHILE_QUIET
+        :: CAP - (mine - head) < need && quiet -> wake() /* serve.c, before anybody waits for room */
+        :: CAP - (mine - head) < need && !quiet ->
+#else
         :: else ->
+#endif
             writer_flag = ASLEEP;
             if
 #ifndef BUG_NO_SPACE_LOOK
@@ -85,27 +117,9 @@ active proctype Writer() {
         od;
         mine = mine + need;
         publish_tail(mine);
-        /* ring_publish: the load, then the exchange */
-        won = 0;
         if
-        :: reader_flag == ASLEEP ->
-            atomic {
-                if
-                :: reader_flag == ASLEEP -> reader_flag = AWAKE; won = 1
-                :: else -> skip
-                fi
-            };
-#ifdef DEATH
-            if
-            :: goto dead /* between the exchange and the bell: the socket wakes the reader */
-            :: skip
-            fi;
-#endif
-            if
-            :: won -> ring_bell()
-            :: else -> skip
-            fi
-        :: else -> skip
+        :: mine < WORDS -> quiet = 1 /* link_push_quietly: more follows */
+        :: true -> wake()
         fi
     od;
 dead:

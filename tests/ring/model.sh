@@ -44,4 +44,5 @@ caught handshake.pml -DBUG_TAKE_AFTER_ASLEEP
 caught handshake.pml -DBUG_WRITER_BUFFERS
 caught handshake.pml -DBUG_READER_BUFFERS
 caught handshake.pml -DBUG_NO_SPACE_LOOK
+caught handshake.pml -DBUG_WAIT_WHILE_QUIET
 caught handshake.pml -DBUG_LOOK_BEFORE_GONE -DDEATH

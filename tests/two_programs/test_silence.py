@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 import time
 
 import pytest
 from two_programs.programs import FACES, METHODS, STDIO, Program, Stage, method_id, stop
 
+import tincans
 from tincans.conformance.patience import eventually
 
 both_faces = pytest.mark.parametrize("face", FACES)
@@ -45,6 +47,30 @@ def test_a_wait_without_end_notices_a_silent_server(stage: Stage, wait: str) -> 
     os.kill(pid, signal.SIGCONT)
     if not stage.is_stdio:
         assert bob.ask("call", "pid") == pid
+
+
+@pytest.mark.parametrize("method", ["{name}", "unix:{name}"], ids=method_id)
+@pytest.mark.parametrize("face", FACES)
+def test_a_function_that_suddenly_takes_long_keeps_no_earlier_answer_back(stage: Stage) -> None:
+    alice = stage.alice()
+    with tincans.connect(stage.url + ("?spin=0" if stage.url.isidentifier() else "")) as peer:
+        assert peer.start.add(1, 1).result(10) == 2
+        stop(alice.pid)
+        quick, slow = [peer.start.add(number, 1) for number in range(5)], peer.start.sleep(1.0)
+        began: list[float] = []
+
+        def go_on() -> None:  # when somebody sleeps for the answers
+            eventually(lambda: peer._way.latest.reading.locked())
+            began.append(time.monotonic())
+            os.kill(alice.pid, signal.SIGCONT)
+
+        waking = threading.Thread(target=go_on)
+        waking.start()
+        assert [future.result(10) for future in quick] == [1, 2, 3, 4, 5]
+        waking.join()
+        assert time.monotonic() - began[0] < 0.5
+        assert not slow.done()
+        assert slow.result(10) == "awake"
 
 
 @beating

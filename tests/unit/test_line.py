@@ -10,6 +10,7 @@ import time
 import weakref
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -143,6 +144,39 @@ def test_who_serves_on_while_a_function_is_about_to_run_changes_nothing_for_it()
         assert [core.read(client.receive_one(1.0)) for _ in range(2)] == [(3, "two"), (1, "one")]
         client.close()
         server.close()
+
+
+def test_answers_that_come_at_once_wake_their_sleeping_caller_together() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        client, server = ring.offer(ours, spin=0.0), ring.accept(theirs)
+        link = ServedLink(server)
+        woken: list[Any] = []
+        caller = threading.Thread(target=lambda: woken.append(client.receive_one(10.0)))
+
+        def say_no_more() -> None:  # before the second function runs
+            caller.join(0.2)
+            assert not woken
+            link.line.wake()
+            caller.join(10)
+            assert [core.read(answer) for answer in woken] == [(1, "one")]
+
+        link.meanwhile = lambda: setattr(link, "meanwhile", say_no_more)
+        for id, name in ((1, "one"), (3, "two")):
+            assert client.send([core.request(id, name, (), 1.0)], 1.0)
+        caller.start()
+        eventually(lambda: _sleeps_in_epoll(caller))
+        link.serve()
+        assert woken
+        assert core.read(client.receive_one(1.0)) == (3, "two")
+        client.close()
+        server.close()
+
+
+def _sleeps_in_epoll(thread: threading.Thread) -> bool:
+    """Whether it is in epoll_wait or epoll_pwait, by their numbers on x86-64 and on arm64."""
+    number = Path(f"/proc/self/task/{thread.native_id}/syscall").read_text().split()[0]
+    return number in ("232", "281", "22")
 
 
 def test_at_the_deadline_the_call_ends_and_the_next_one_gets_its_own_answer(alice: Any) -> None:

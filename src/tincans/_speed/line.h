@@ -31,6 +31,7 @@ struct line_object {
     PyObject *new_id, *rebuild, *deadlines;
     PyObject *name, *exposed, *function, *shape; /* of the last request that was run */
     int64_t used;                                /* when it was asked last, in nanoseconds */
+    int64_t quiet;                               /* since when there are answers that wake nobody yet; 0: there are none */
     unsigned long long heard;
     char background;
 };
@@ -59,6 +60,14 @@ static inline bool line_is_fresh(struct line_object *line, int64_t probe_after) 
     int64_t now = patience_clock(), before = line->used;
     line->used = now;
     return now - before <= probe_after && !atomic_load_explicit(&line->ring->link.closed, memory_order_relaxed);
+}
+
+/* Wakes who waits for the answers that woke nobody. */
+static inline void line_wake(struct line_object *line) {
+    if (line->quiet == 0)
+        return;
+    line->quiet = 0;
+    ring_wake(line->ring);
 }
 
 /* The next id of a call; 0 with an exception. */

@@ -158,8 +158,16 @@ static void line_dealloc(PyObject *self) {
     Py_DECREF(type);
 }
 
+PyDoc_STRVAR(line_wake_doc, "wake()\n--\n\nWake who waits for answers that have woken nobody yet, for more were to follow.");
+
+static PyObject *line_wake_now(PyObject *self, PyObject *Py_UNUSED(unused)) {
+    line_wake((struct line_object *)self);
+    Py_RETURN_NONE;
+}
+
 static PyMethodDef line_methods[] = {
     {"serve", (PyCFunction)(void (*)(void))line_serve, METH_FASTCALL, line_serve_doc},
+    {"wake", line_wake_now, METH_NOARGS, line_wake_doc},
     {"take_answers", line_take_answers, METH_O, line_take_answers_doc},
     {NULL, NULL, 0, NULL},
 };

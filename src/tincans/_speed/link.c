@@ -80,7 +80,12 @@ static void ring_bell(int bell) {
     RING_STEP(10);
 }
 
-enum link_result link_push(struct link *link, struct ring_outgoing *message) {
+void link_wake(struct link *link) {
+    if (ring_must_wake(&link->writer))
+        ring_bell(link->bell_out);
+}
+
+static enum link_result push(struct link *link, struct ring_outgoing *message, bool wakes) {
     if (atomic_load_explicit(&link->closed, memory_order_relaxed))
         return LINK_CLOSED;
     if (atomic_load_explicit(&link->gone, memory_order_relaxed) ||
@@ -91,13 +96,21 @@ enum link_result link_push(struct link *link, struct ring_outgoing *message) {
         enum ring_result result = ring_write(&link->writer, message, &moved);
         if (result == RING_BROKEN)
             return LINK_BROKEN;
-        if (moved && ring_publish(&link->writer))
-            ring_bell(link->bell_out);
+        if (moved)
+            ring_show(&link->writer);
+        if (moved && wakes)
+            link_wake(link);
         if (result == RING_DONE)
             return LINK_READY;
         if (!moved)
             return LINK_AGAIN;
     }
+}
+
+enum link_result link_push(struct link *link, struct ring_outgoing *message) { return push(link, message, true); }
+
+enum link_result link_push_quietly(struct link *link, struct ring_outgoing *message) {
+    return push(link, message, false);
 }
 
 void link_release(struct link *link) {

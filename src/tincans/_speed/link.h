@@ -54,6 +54,9 @@ void link_free(struct link *link);
 
 /* As much of the message as fits now. READY: all of it. */
 enum link_result link_push(struct link *link, struct ring_outgoing *message);
+/* The same without waking a reader that sleeps: `link_wake` does it, soon. Many messages need one bell then. */
+enum link_result link_push_quietly(struct link *link, struct ring_outgoing *message);
+void link_wake(struct link *link);
 /* READY when `link_push` can go on. */
 enum link_result link_wait_space(struct link *link, const struct ring_outgoing *message, int64_t deadline);
 /* READY when there is something to read. TIMEOUT leaves us ASLEEP: the next message makes `in_set` readable. */

@@ -93,10 +93,18 @@ uint64_t ring_wanted(const struct ring_writer *writer, const struct ring_outgoin
     return smaller(message->left, writer->capacity / 2);
 }
 
-bool ring_publish(struct ring_writer *writer) {
+void ring_show(struct ring_writer *writer) {
     RING_STEP(2);
     atomic_store(&writer->control->tail, writer->tail);
     RING_STEP(3);
+}
+
+bool ring_publish(struct ring_writer *writer) {
+    ring_show(writer);
+    return ring_must_wake(writer);
+}
+
+bool ring_must_wake(struct ring_writer *writer) {
     uint32_t asleep = RING_ASLEEP;
     return atomic_load(&writer->control->reader) == RING_ASLEEP &&
            atomic_compare_exchange_strong(&writer->control->reader, &asleep, RING_AWAKE);

@@ -102,7 +102,11 @@ uint64_t ring_wanted(const struct ring_writer *writer, const struct ring_outgoin
 /* Writes and publishes at most one chunk. DONE when the message is complete, AGAIN when more is to do (`*moved` says
  * whether anything was written), BROKEN. A message of up to half the ring goes whole or not at all. */
 enum ring_result ring_write(struct ring_writer *writer, struct ring_outgoing *message, bool *moved);
-/* Publishes `tail`; true when the reader slept and must be woken, by us alone. */
+/* Publishes `tail`: a reader that looks sees what was written. */
+void ring_show(struct ring_writer *writer);
+/* After it, soon: true when the reader slept and must be woken, by us alone. */
+bool ring_must_wake(struct ring_writer *writer);
+/* Both. */
 bool ring_publish(struct ring_writer *writer);
 
 /* The word before the next part, unless we are in a part. DONE: `incoming->length` is known. */

@@ -46,6 +46,9 @@ void ring_raise_too_large(struct ring_object *ring, bool sending, uint64_t size)
 PyObject *ring_send(PyObject *self, PyObject *const *args, Py_ssize_t count);
 /* One part, when nobody else is sending and it fits in now. 1: sent, 0: nothing left, -1: exception. */
 int ring_push_at_once(struct ring_object *ring, const void *start, uint64_t length);
+/* The same without waking who waits for it; 1: then `ring_wake`, soon. */
+int ring_push_quietly(struct ring_object *ring, const void *start, uint64_t length);
+void ring_wake(struct ring_object *ring);
 int ring_push_bytes(struct ring_object *ring, PyObject *part);
 /* The next message: its part if it has one alone, else a list of its parts; None when it did not come in time. */
 PyObject *ring_next(struct ring_object *ring, struct limit *limit);

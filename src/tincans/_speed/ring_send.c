@@ -189,7 +189,8 @@ PyObject *ring_send(PyObject *self, PyObject *const *args, Py_ssize_t count) {
     return result < 0 ? NULL : PyBool_FromLong(result);
 }
 
-int ring_push_at_once(struct ring_object *ring, const void *start, uint64_t length) {
+static int push_at_once(struct ring_object *ring, const void *start, uint64_t length,
+                        enum link_result (*push)(struct link *, struct ring_outgoing *)) {
     if (atomic_load_explicit(&ring->sending, memory_order_relaxed) || ring->kept != NULL)
         return 0;
     if (!ring_enter(ring, &ring->sending))
@@ -202,7 +203,7 @@ int ring_push_at_once(struct ring_object *ring, const void *start, uint64_t leng
         struct ring_outgoing message;
         ring_begin(&message, &whole, 1);
         enum link_result pushed = message.left > ring->link.writer.capacity / 2 ? LINK_AGAIN
-                                                                               : link_push(&ring->link, &message);
+                                                                               : push(&ring->link, &message);
         result = pushed == LINK_READY ? 1 : 0;
         if (pushed != LINK_READY && pushed != LINK_AGAIN) {
             ring_raise(ring, pushed, true);
@@ -211,6 +212,19 @@ int ring_push_at_once(struct ring_object *ring, const void *start, uint64_t leng
     }
     ring_leave(ring, &ring->sending);
     return result;
+}
+
+int ring_push_at_once(struct ring_object *ring, const void *start, uint64_t length) {
+    return push_at_once(ring, start, length, link_push);
+}
+
+int ring_push_quietly(struct ring_object *ring, const void *start, uint64_t length) {
+    return push_at_once(ring, start, length, link_push_quietly);
+}
+
+void ring_wake(struct ring_object *ring) {
+    if (!ring->freed)
+        link_wake(&ring->link);
 }
 
 /* `ring_push_at_once` of a bytes object. */

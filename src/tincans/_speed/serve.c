@@ -8,6 +8,11 @@
  */
 #include "line.h"
 
+/* Nanoseconds: a function that takes longer wakes its caller at once, as does one that comes so long after the first
+ * answer that woke nobody. One that suddenly takes long is noticed at the reactor's next tick. */
+#define QUICK 20000
+#define MOST_QUIET 50000
+
 /* How a link's requests are run: the tuple that `serve` gets (pump/plain_serving.py makes it). */
 struct serving {
     PyObject *exposed;       /* dict: name to Exposed */
@@ -22,6 +27,11 @@ struct serving {
     double slow;             /* seconds: a function that took longer lets another thread read on before it runs, */
     long slow_calls;         /* the next so many times */
     bool shares;             /* whether others, who queue, get their turn */
+};
+
+/* When a function began, and when it returned, in nanoseconds. */
+struct span {
+    int64_t began, end;
 };
 
 const char line_serve_doc[] =
@@ -83,7 +93,21 @@ static int call_with(PyObject *callable, PyObject *one, PyObject *other) {
     return done == NULL ? -1 : 0;
 }
 
-static int answer(struct line_object *line, const struct serving *how, PyObject *found, PyObject *result) {
+/* Sends an answer. When it took no time, and the next request is here, who waits for it is woken a little later, once
+ * for several: he would only get a few of his answers, and sleep again. */
+static int push(struct line_object *line, const struct writer *out, const struct span *taken) {
+    bool more = taken->end - taken->began < QUICK && ring_has_news(&line->ring->link.reader);
+    if (!more || (line->quiet != 0 && taken->end - line->quiet > MOST_QUIET)) {
+        line->quiet = 0; /* this one wakes him */
+        return ring_push_at_once(line->ring, out->bytes, out->size);
+    }
+    if (line->quiet == 0)
+        line->quiet = taken->end;
+    return ring_push_quietly(line->ring, out->bytes, out->size);
+}
+
+static int answer(struct line_object *line, const struct serving *how, PyObject *found, PyObject *result,
+                  const struct span *taken) {
     PyObject *id = PyTuple_GET_ITEM(found, 0);
     struct writer out;
     plain_begin(&out);
@@ -92,9 +116,10 @@ static int answer(struct line_object *line, const struct serving *how, PyObject 
     int settled = settle(line, id);
     if (settled <= 0)
         return settled;
-    int sent = line_may_send(line) ? ring_push_at_once(line->ring, out.bytes, out.size) : 0;
+    int sent = line_may_send(line) ? push(line, &out, taken) : 0;
     if (sent != 0)
         return sent < 0 ? -1 : 0;
+    line_wake(line); /* before anybody waits for room */
     PyObject *bytes = PyBytes_FromStringAndSize((const char *)out.bytes, (Py_ssize_t)out.size);
     PyObject *said = bytes == NULL ? NULL : PyObject_CallOneArg(how->say, bytes);
     Py_XDECREF(bytes);
@@ -120,11 +145,12 @@ static int set_visit(struct line_object *line, const struct serving *how, PyObje
 }
 
 static PyObject *run_function(struct line_object *line, const struct serving *how, PyObject *exposed, PyObject *function,
-                              PyObject *args) {
+                              PyObject *args, struct span *taken) {
     struct module_state *state = module_state_of((PyObject *)line->ring);
-    int64_t began = patience_clock();
+    taken->began = patience_clock();
     PyObject *result = PyObject_Vectorcall(function, PySequence_Fast_ITEMS(args), (size_t)PyTuple_GET_SIZE(args), NULL);
-    if (result != NULL && (double)(patience_clock() - began) > how->slow * 1e9) {
+    taken->end = patience_clock();
+    if (result != NULL && (double)(taken->end - taken->began) > how->slow * 1e9) {
         PyObject *calls = PyLong_FromLong(how->slow_calls);
         if (calls == NULL || PyObject_SetAttr(exposed, state->slow, calls) < 0)
             Py_CLEAR(result);
@@ -137,8 +163,9 @@ static PyObject *run_function(struct line_object *line, const struct serving *ho
 static int run(struct line_object *line, const struct serving *how, PyObject *found, PyObject *exposed,
                PyObject *function) {
     PyObject *args = PyTuple_GET_ITEM(found, 2);
-    PyObject *result = set_visit(line, how, found) < 0 ? NULL : run_function(line, how, exposed, function, args);
-    int done = result == NULL ? -1 : answer(line, how, found, result);
+    struct span taken;
+    PyObject *result = set_visit(line, how, found) < 0 ? NULL : run_function(line, how, exposed, function, args, &taken);
+    int done = result == NULL ? -1 : answer(line, how, found, result, &taken);
     Py_XDECREF(result);
     return done < 0 ? tell_failure(how, found) : 0;
 }
@@ -208,6 +235,7 @@ PyObject *line_serve(PyObject *self, PyObject *const *args, Py_ssize_t count) {
     PyObject *held = Py_NewRef(args[0]);
     Py_INCREF(line);
     PyObject *came = serve_each(line, &how, linger.nanoseconds);
+    line_wake(line);
     Py_DECREF(line);
     Py_DECREF(held);
     return came;

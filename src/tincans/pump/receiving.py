@@ -414,6 +414,8 @@ class Receiving(Sending):
             return True
         if self.corked:
             self.drain_soon()
+        if self.line is not None:
+            self.line.wake()
         if (heard := self.heard_in_all()) != self._heard_before:
             self._heard_before = heard
             return self._fd is None and self.reading.locked()
