@@ -106,12 +106,12 @@ class ServedLink:
         self.meanwhile: Callable[[], Any] = lambda: None
         self.role = core.Role()
         tables: list[Any] = [{}, {}, {}, (), (), (), (), {}]
-        self.line = core.Line(ring, self.role, self, *tables, iter(range(9)).__next__, None, None)
+        self.line = core.Line(ring, self.role, self, *tables, iter(range(9)).__next__, None, None, None, (0, 0, 0.0))
         exposed = {
             name: SimpleNamespace(function=self._function(name), plain=((), 0), slow=0) for name in ("one", "two")
         }
         visit: ContextVar[Any] = ContextVar("visit")
-        self.how = (exposed, {}, visit, object(), pytest.fail, pytest.fail, pytest.fail, 1, 200, 0.001, 20)
+        self.how = (exposed, {}, visit, object(), pytest.fail, pytest.fail, pytest.fail, pytest.fail, 1, 200, 0.001, 20)
 
     def _function(self, name: str) -> Callable[[], str]:
         return lambda: self.ran.append(name) or name

@@ -61,7 +61,7 @@ class Line:
     def heard(self) -> int: ...
     def __new__(
         cls,
-        ring: Ring,
+        ring: Ring | None,
         role: Role,
         link: Any,
         calls: dict[int, Any],
@@ -75,8 +75,12 @@ class Line:
         new_id: Callable[[], int],
         rebuild: Callable[[str, tuple[int, ...], Any], Any],
         deadlines: Any,
+        ready: Any,
+        cork: tuple[int, int, float],
         /,
     ) -> Line: ...
+    def serve_ready(self, how: tuple[Any, ...], data: bytes, shares: bool, /) -> bytes | Literal[False] | None: ...
+    def take_ready(self) -> bytes | None: ...
     def wake(self) -> None: ...
     def take_answers(self, timeout: float | None, /) -> bytes | list[bytes] | Literal[True] | None: ...
     def serve(

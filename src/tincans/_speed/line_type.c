@@ -71,11 +71,32 @@ PyObject *line_take_error(void) {
     return error;
 }
 
+bool line_is_over(struct line_object *line, bool ring) {
+    if ((line->ring != NULL) == ring)
+        return true;
+    PyErr_SetString(PyExc_TypeError, ring ? "This line is over a stream." : "This line is over a ring.");
+    return false;
+}
+
 uint64_t line_next_id(struct line_object *line) {
     PyObject *number = PyObject_CallNoArgs(line->new_id);
     uint64_t id = number == NULL ? 0 : PyLong_AsUnsignedLongLong(number);
     Py_XDECREF(number);
     return id == (uint64_t)-1 ? 0 : id;
+}
+
+int line_cork(struct line_object *line, const struct writer *out) {
+    PyObject *bytes = PyBytes_FromStringAndSize((const char *)out->bytes, (Py_ssize_t)out->size);
+    PyObject *parts = bytes == NULL ? NULL : PyList_New(1);
+    if (parts == NULL) {
+        Py_XDECREF(bytes);
+        return -1;
+    }
+    PyList_SET_ITEM(parts, 0, bytes);
+    PyObject *done = PyObject_CallMethodOneArg(line->corked, line_state(line)->append, parts);
+    Py_DECREF(parts);
+    Py_XDECREF(done);
+    return done == NULL ? -1 : 0;
 }
 
 int line_tell(struct line_object *line, PyObject *method) {
@@ -111,27 +132,38 @@ static const size_t places[] = {
     offsetof(struct line_object, calls),    offsetof(struct line_object, running), offsetof(struct line_object, inlets),
     offsetof(struct line_object, dropped),  offsetof(struct line_object, posted),  offsetof(struct line_object, corked),
     offsetof(struct line_object, parked),   offsetof(struct line_object, attended), offsetof(struct line_object, new_id),
-    offsetof(struct line_object, rebuild),  offsetof(struct line_object, deadlines),
+    offsetof(struct line_object, rebuild),  offsetof(struct line_object, deadlines), offsetof(struct line_object, ready),
     /* and what the last request leaves */
     offsetof(struct line_object, name),     offsetof(struct line_object, exposed), offsetof(struct line_object, function),
     offsetof(struct line_object, shape),
 };
 #define PLACES (sizeof places / sizeof *places)
-#define GIVEN 14
+#define GIVEN 15
 
 static PyObject **place_of(PyObject *self, size_t number) { return (PyObject **)((char *)self + places[number]); }
 
 static PyObject *line_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
     struct module_state *state = PyType_GetModuleState(type);
-    if (PyTuple_GET_SIZE(args) != GIVEN || (kwargs != NULL && PyDict_GET_SIZE(kwargs) != 0) ||
-        !Py_IS_TYPE(PyTuple_GET_ITEM(args, 0), state->ring_type) ||
-        !Py_IS_TYPE(PyTuple_GET_ITEM(args, 1), state->role_type)) {
+    bool right = PyTuple_GET_SIZE(args) == GIVEN + 1 && (kwargs == NULL || PyDict_GET_SIZE(kwargs) == 0);
+    bool over_ring = right && Py_IS_TYPE(PyTuple_GET_ITEM(args, 0), state->ring_type);
+    double cork_time = 0;
+    Py_ssize_t cork_bytes = 0, cork_messages = 0;
+    if (!right || (!over_ring && PyTuple_GET_ITEM(args, 0) != Py_None) ||
+        !Py_IS_TYPE(PyTuple_GET_ITEM(args, 1), state->role_type) || !PyTuple_Check(PyTuple_GET_ITEM(args, GIVEN))) {
         PyErr_SetString(PyExc_TypeError, "Line takes a Ring, a Role, the link and what it needs of it (_core.pyi).");
         return NULL;
     }
+    if (!PyArg_ParseTuple(PyTuple_GET_ITEM(args, GIVEN), "nnd", &cork_bytes, &cork_messages, &cork_time))
+        return NULL;
     PyObject *self = type->tp_alloc(type, 0);
-    for (size_t i = 0; self != NULL && i < GIVEN; i++)
+    for (size_t i = over_ring ? 0 : 1; self != NULL && i < GIVEN; i++)
         *place_of(self, i) = Py_NewRef(PyTuple_GET_ITEM(args, i));
+    if (self != NULL) {
+        struct line_object *line = (struct line_object *)self;
+        line->cork_bytes = cork_bytes;
+        line->cork_messages = cork_messages;
+        line->cork_time = (int64_t)(cork_time * 1e9);
+    }
     return self;
 }
 
@@ -167,8 +199,10 @@ static PyObject *line_wake_now(PyObject *self, PyObject *Py_UNUSED(unused)) {
 
 static PyMethodDef line_methods[] = {
     {"serve", (PyCFunction)(void (*)(void))line_serve, METH_FASTCALL, line_serve_doc},
+    {"serve_ready", (PyCFunction)(void (*)(void))line_serve_ready, METH_FASTCALL, line_serve_ready_doc},
     {"wake", line_wake_now, METH_NOARGS, line_wake_doc},
     {"take_answers", line_take_answers, METH_O, line_take_answers_doc},
+    {"take_ready", line_take_ready, METH_NOARGS, line_take_ready_doc},
     {NULL, NULL, 0, NULL},
 };
 
@@ -179,7 +213,7 @@ static PyMemberDef line_members[] = {
 };
 
 static PyType_Slot line_slots[] = {
-    {Py_tp_doc, "What a plain call needs of one link over a ring."},
+    {Py_tp_doc, "What a plain call needs of one link, over a ring or a stream."},
     {Py_tp_new, line_new},
     {Py_tp_dealloc, line_dealloc},
     {Py_tp_traverse, line_traverse},

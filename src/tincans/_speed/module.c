@@ -65,7 +65,8 @@ static const struct held names[] = {
     HELD("otherwise", otherwise), HELD("more", more),             HELD("failed", failed),       HELD("promised", promised),
     HELD("function", function),   HELD("plain", plain),           HELD("slow", slow),
     HELD("probe_after", probe_after), HELD("reading", reading), HELD("due", due), HELD("expect", expect),
-    HELD("deliver_plain", deliver_plain), HELD("wait_for_result", wait_for_result),
+    HELD("deliver_plain", deliver_plain), HELD("wait_for_result", wait_for_result), HELD("dead", dead),
+    HELD("uncork", uncork), HELD("uncork_answers", uncork_answers), HELD("append", append), HELD("popleft", popleft),
 };
 static const struct {
     size_t place;

@@ -16,7 +16,8 @@ struct module_state {
     PyObject *error, *disconnected, *closed, *protocol, *too_large, *unsendable; /* classes of tincans.errors */
     /* names of attributes, which line.h's files look for */
     PyObject *pass_on, *nudge_next, *look_soon, *line, *otherwise, *more, *failed, *promised, *function, *plain, *slow,
-        *probe_after, *reading, *due, *expect, *deliver_plain, *wait_for_result;
+        *probe_after, *reading, *due, *expect, *deliver_plain, *wait_for_result,
+        *dead, *uncork, *uncork_answers, *append, *popleft;
 };
 
 /* A timeout in seconds as a caller gave it, turned into a deadline at the first wait. */

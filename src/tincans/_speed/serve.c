@@ -1,4 +1,4 @@
-/* Line.serve: run plain requests as they come, and answer them.
+/* Line.serve and Line.serve_ready: run plain requests as they come, and answer them.
  *
  * Rules of this file
  * - The reading role is given back before a function runs, so that a slow one holds up nobody, and taken again after it.
@@ -21,7 +21,8 @@ struct serving {
     PyObject *uncancellable; /* stands in `running` while a function runs */
     PyObject *finish;        /* finish(found, result): an answer that is not plain */
     PyObject *fail;          /* fail(found, error) */
-    PyObject *say;           /* say(id, answer): an answer that has to wait */
+    PyObject *say;           /* say(answer): an answer that has to wait */
+    PyObject *send;          /* send(answer), over a stream: whether it has left */
     long parity;             /* of the other side's ids */
     long share;              /* requests that are run on one link while others queue */
     double slow;             /* seconds: a function that took longer lets another thread read on before it runs, */
@@ -41,7 +42,7 @@ const char line_serve_doc[] =
 
 /* What we know of the function of this name, kept for the next request. 1, 0: not such a one, -1: exception. */
 static int look_up(struct line_object *line, const struct serving *how, PyObject *name) {
-    struct module_state *state = module_state_of((PyObject *)line->ring);
+    struct module_state *state = line_state(line);
     PyObject *exposed = PyDict_GetItemWithError(how->exposed, name);
     if (exposed == NULL)
         return PyErr_Occurred() ? -1 : 0;
@@ -106,6 +107,29 @@ static int push(struct line_object *line, const struct writer *out, const struct
     return ring_push_quietly(line->ring, out->bytes, out->size);
 }
 
+static PyObject *tell_bytes(PyObject *callable, const struct writer *out) {
+    PyObject *bytes = PyBytes_FromStringAndSize((const char *)out->bytes, (Py_ssize_t)out->size);
+    PyObject *told = bytes == NULL ? NULL : PyObject_CallOneArg(callable, bytes);
+    Py_XDECREF(bytes);
+    return told;
+}
+
+/* Answers to what has come along leave together; one alone leaves at once, if nothing stands before it. */
+static int send_over_stream(struct line_object *line, const struct serving *how, const struct writer *out) {
+    bool more = PyObject_Size(line->ready) > 0, alone = line_may_send(line);
+    if ((Py_ssize_t)out->size < line->cork_bytes && (more || !alone) && line_is_empty(line->posted)) {
+        if (line_cork(line, out) < 0)
+            return -1;
+        bool enough = !more || PyObject_Size(line->corked) >= line->cork_messages;
+        return enough ? line_tell(line, line_state(line)->uncork_answers) : 0;
+    }
+    PyObject *sent = alone ? tell_bytes(how->send, out) : Py_NewRef(Py_False);
+    if (sent == Py_False)
+        Py_SETREF(sent, tell_bytes(how->say, out));
+    Py_XDECREF(sent);
+    return sent == NULL ? -1 : 0;
+}
+
 static int answer(struct line_object *line, const struct serving *how, PyObject *found, PyObject *result,
                   const struct span *taken) {
     PyObject *id = PyTuple_GET_ITEM(found, 0);
@@ -116,13 +140,13 @@ static int answer(struct line_object *line, const struct serving *how, PyObject 
     int settled = settle(line, id);
     if (settled <= 0)
         return settled;
+    if (line->ring == NULL)
+        return send_over_stream(line, how, &out);
     int sent = line_may_send(line) ? push(line, &out, taken) : 0;
     if (sent != 0)
         return sent < 0 ? -1 : 0;
     line_wake(line); /* before anybody waits for room */
-    PyObject *bytes = PyBytes_FromStringAndSize((const char *)out.bytes, (Py_ssize_t)out.size);
-    PyObject *said = bytes == NULL ? NULL : PyObject_CallOneArg(how->say, bytes);
-    Py_XDECREF(bytes);
+    PyObject *said = tell_bytes(how->say, &out);
     Py_XDECREF(said);
     return said == NULL ? -1 : 0;
 }
@@ -146,7 +170,7 @@ static int set_visit(struct line_object *line, const struct serving *how, PyObje
 
 static PyObject *run_function(struct line_object *line, const struct serving *how, PyObject *exposed, PyObject *function,
                               PyObject *args, struct span *taken) {
-    struct module_state *state = module_state_of((PyObject *)line->ring);
+    struct module_state *state = line_state(line);
     taken->began = patience_clock();
     PyObject *result = PyObject_Vectorcall(function, PySequence_Fast_ITEMS(args), (size_t)PyTuple_GET_SIZE(args), NULL);
     taken->end = patience_clock();
@@ -172,7 +196,7 @@ static int run(struct line_object *line, const struct serving *how, PyObject *fo
 
 /* Before a function runs: the id is taken, and whoever waits for the role may have it. */
 static int let_others_read(struct line_object *line, const struct serving *how, PyObject *found) {
-    struct module_state *state = module_state_of((PyObject *)line->ring);
+    struct module_state *state = line_state(line);
     line->heard++;
     if (PyDict_SetItem(line->running, PyTuple_GET_ITEM(found, 0), how->uncancellable) < 0)
         return -1;
@@ -193,6 +217,19 @@ static int run_found(struct line_object *line, const struct serving *how, PyObje
     return done;
 }
 
+/* One message, with the role. 1: it is done, 0: it is for somebody else, -1: exception. `ran`: the role was given back. */
+static int serve_one(struct line_object *line, const struct serving *how, PyObject *data, bool *ran) {
+    PyObject *found = plain_read_request(data, line->rebuild, line->name);
+    int fit = found != NULL ? suits(line, how, found) : PyErr_Occurred() ? -1 : 0;
+    *ran = fit == 1;
+    if (*ran && run_found(line, how, found) < 0)
+        fit = -1;
+    if (fit == 0 && found == NULL)
+        fit = line_take_answer(line, data);
+    Py_XDECREF(found);
+    return fit;
+}
+
 /* Requests, until this is set: NULL with an exception, or what `serve` gives. */
 static PyObject *serve_each(struct line_object *line, const struct serving *how, int64_t linger) {
     for (long count = 0;;) {
@@ -203,34 +240,71 @@ static PyObject *serve_each(struct line_object *line, const struct serving *how,
                 Py_RETURN_NONE;
         }
         PyObject *data = ring_next(line->ring, &limit);
-        PyObject *found = data == NULL || data == Py_None ? NULL : plain_read_request(data, line->rebuild, line->name);
-        int fit = found == NULL ? (PyErr_Occurred() ? -1 : 0) : suits(line, how, found);
-        bool ran = fit == 1;
-        if (ran && run_found(line, how, found) < 0)
-            fit = -1;
-        if (fit == 0 && found == NULL && data != Py_None)
-            fit = line_take_answer(line, data);
-        Py_XDECREF(found);
-        if (fit == 0)
+        if (data == NULL || data == Py_None)
             return data;
-        Py_XDECREF(data);
-        if (fit < 0)
+        bool ran;
+        int done = serve_one(line, how, data, &ran);
+        if (done == 0)
+            return data;
+        Py_DECREF(data);
+        if (done < 0)
             return NULL;
         if (ran && !role_take(line->role))
             Py_RETURN_FALSE;
     }
 }
 
+static bool read_how(PyObject *given, PyObject *shares, struct serving *how) {
+    how->shares = shares == Py_True;
+    return PyArg_ParseTuple(given, "O!O!OOOOOOlldl:serve", &PyDict_Type, &how->exposed, &PyDict_Type, &how->queued,
+                            &how->visit, &how->uncancellable, &how->finish, &how->fail, &how->say, &how->send, &how->parity,
+                            &how->share, &how->slow, &how->slow_calls);
+}
+
+const char line_serve_ready_doc[] =
+    "serve_ready(how, data, shares, /)\n--\n\n"
+    "Over a stream, with the reading role: the same for `data` and what has come along with it. The first message that is "
+    "something else; None when there is none, or others wait for their turn; False when somebody else has the role.";
+
+/* The same for what is there already. Takes over `data`. */
+static PyObject *serve_those(struct line_object *line, const struct serving *how, PyObject *data) {
+    struct module_state *state = line_state(line);
+    for (long count = 1; data != NULL; count++) {
+        bool ran;
+        int done = serve_one(line, how, data, &ran);
+        if (done == 0)
+            return data;
+        Py_DECREF(data);
+        if (done < 0)
+            return NULL;
+        if (ran && !role_take(line->role))
+            Py_RETURN_FALSE;
+        if (PyObject_Size(line->ready) <= 0 || (how->shares && count >= how->share && !line_is_empty(how->queued)))
+            Py_RETURN_NONE;
+        data = PyObject_CallMethodNoArgs(line->ready, state->popleft);
+    }
+    return NULL;
+}
+
+PyObject *line_serve_ready(PyObject *self, PyObject *const *args, Py_ssize_t count) {
+    struct line_object *line = (struct line_object *)self;
+    struct serving how;
+    if (!line_is_over(line, false) || !plain_right_count("serve_ready", count, 3) || !read_how(args[0], args[2], &how))
+        return NULL;
+    PyObject *held = Py_NewRef(args[0]);
+    Py_INCREF(line);
+    PyObject *came = serve_those(line, &how, Py_NewRef(args[1]));
+    Py_DECREF(line);
+    Py_DECREF(held);
+    return came;
+}
+
 PyObject *line_serve(PyObject *self, PyObject *const *args, Py_ssize_t count) {
     struct line_object *line = (struct line_object *)self;
     struct limit linger;
     struct serving how;
-    if (!plain_right_count("serve", count, 3) || !limit_from(args[1], &linger))
-        return NULL;
-    how.shares = args[2] == Py_True;
-    if (!PyArg_ParseTuple(args[0], "O!O!OOOOOlldl:serve", &PyDict_Type, &how.exposed, &PyDict_Type, &how.queued, &how.visit,
-                          &how.uncancellable, &how.finish, &how.fail, &how.say, &how.parity, &how.share,
-                          &how.slow, &how.slow_calls))
+    if (!line_is_over(line, true) || !plain_right_count("serve", count, 3) || !limit_from(args[1], &linger) ||
+        !read_how(args[0], args[2], &how))
         return NULL;
     PyObject *held = Py_NewRef(args[0]);
     Py_INCREF(line);

@@ -1,4 +1,4 @@
-/* A started call: a plain request is sent, and what its answer will be waited for with is given at once.
+/* A started call: a plain request is sent, or corked, and what its answer will be waited for with is given at once.
  *
  * Rules of this file
  * - The short way is for a link that is read in the background, so that an answer is taken even when nobody waits for
@@ -27,7 +27,7 @@ static struct started_object *make_future(struct function_object *function, stru
 
 /* The link's timer goes off by then. -1 with an exception. */
 static int expect_by(struct line_object *line, double deadline) {
-    struct module_state *state = module_state_of((PyObject *)line->ring);
+    struct module_state *state = line_state(line);
     PyObject *due = PyObject_GetAttr(line->deadlines, state->due);
     double when = due == NULL ? -1 : PyFloat_AsDouble(due);
     Py_XDECREF(due);
@@ -42,10 +42,33 @@ static int expect_by(struct line_object *line, double deadline) {
     return done == NULL ? -1 : 0;
 }
 
+/* Over a stream: it leaves together with those before and after it. -1 with an exception. */
+static int cork(struct line_object *line, const struct writer *out) {
+    struct module_state *state = line_state(line);
+    if (line_cork(line, out) < 0)
+        return -1;
+    if (PyObject_Size(line->corked) >= line->cork_messages)
+        return line_tell(line, state->uncork);
+    int attended = PyDict_Contains(line->attended, line->link);
+    return attended == 0 ? line_tell(line, state->look_soon) : attended < 0 ? -1 : 0;
+}
+
+/* Whether it may be sent the short way: at once, or, over a stream, in the middle of a burst. */
+static bool is_open(const struct function_object *function, struct line_object *line) {
+    bool fresh = line_is_fresh(line, line->ring == NULL ? line->cork_time : function->probe_after);
+    if (!fresh || !line->background || line_is_dead(line))
+        return false;
+    return line->ring != NULL ? line_may_send(line) : !line_is_empty(line->calls) && line_is_empty(line->posted);
+}
+
 /* 1: it is in the table and its request has left, 0: neither, -1: exception. */
 static int send(struct line_object *line, struct started_object *future, const struct writer *out) {
+    if (line->ring == NULL && (Py_ssize_t)out->size >= line->cork_bytes)
+        return 0;
     if (PyDict_SetItem(line->calls, future->id, (PyObject *)future) < 0)
         return -1;
+    if (line->ring == NULL)
+        return cork(line, out) < 0 ? -1 : 1;
     int sent = ring_push_at_once(line->ring, out->bytes, out->size);
     if (sent > 0)
         return 1;
@@ -58,7 +81,7 @@ PyObject *function_start(struct function_object *function, struct line_object *l
     struct writer out;
     uint64_t id = 0;
     plain_begin(&out);
-    if (!line_is_fresh(line, function->probe_after) || !line->background || !line_may_send(line))
+    if (!is_open(function, line))
         return Py_NewRef(Py_NotImplemented);
     if ((id = line_next_id(line)) == 0)
         return NULL;

@@ -45,7 +45,7 @@ int line_take_answer(struct line_object *line, PyObject *data) {
         return PyErr_Occurred() ? -1 : 0;
     line->heard++;
     PyObject *waiter = take_call(line->calls, id);
-    int done = waiter != NULL ? deliver(module_state_of((PyObject *)line->ring), waiter, value)
+    int done = waiter != NULL ? deliver(line_state(line), waiter, value)
                : PyErr_Occurred() ? -1 : 0; /* nobody waits: he has given up */
     Py_XDECREF(waiter);
     Py_DECREF(value);
@@ -60,7 +60,7 @@ const char line_take_answers_doc[] =
 PyObject *line_take_answers(PyObject *self, PyObject *timeout) {
     struct line_object *line = (struct line_object *)self;
     struct limit limit;
-    PyObject *data = limit_from(timeout, &limit) ? ring_next(line->ring, &limit) : NULL;
+    PyObject *data = line_is_over(line, true) && limit_from(timeout, &limit) ? ring_next(line->ring, &limit) : NULL;
     for (bool some = false;; some = true) {
         if (data == NULL || (data == Py_None && !some))
             return data;
@@ -74,6 +74,28 @@ PyObject *line_take_answers(PyObject *self, PyObject *timeout) {
         Py_DECREF(data);
         data = taken < 0 ? NULL : ring_receive_here((PyObject *)line->ring, Py_True);
     }
+}
+
+const char line_take_ready_doc[] =
+    "take_ready()\n--\n\n"
+    "Over a stream, with the reading role: take the plain answers that have come along to those who wait for them. The "
+    "first message that is something else, or None.";
+
+PyObject *line_take_ready(PyObject *self, PyObject *Py_UNUSED(unused)) {
+    struct line_object *line = (struct line_object *)self;
+    struct module_state *state = line_state(line);
+    if (!line_is_over(line, false))
+        return NULL;
+    while (PyObject_Size(line->ready) > 0) {
+        PyObject *data = PyObject_CallMethodNoArgs(line->ready, state->popleft);
+        int taken = data == NULL ? -1 : line_take_answer(line, data);
+        if (taken == 0)
+            return data;
+        Py_XDECREF(data);
+        if (taken < 0)
+            return NULL;
+    }
+    return PyErr_Occurred() ? NULL : Py_NewRef(Py_None);
 }
 
 /* ---- the type ---- */

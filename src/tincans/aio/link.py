@@ -70,7 +70,7 @@ class AsyncLink(Link):
         super().know_connection()
         self.sends_whole = False  # whatever is sent goes through the outbox
         if self.quick is not None:
-            self.quick.line = None  # and no thread receives
+            self.quick.line = self.quick.flow = None  # and no thread receives
 
     def on_loop(self) -> bool:
         """Whether the caller runs on this link's loop."""

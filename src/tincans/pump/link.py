@@ -117,9 +117,9 @@ class Link(Receiving):
 
     def know_connection(self) -> None:
         """Which quick ways the connection has; again after the greeting, for some find out with the first message."""
-        self.quick = quick_of(self)
         self.sends_whole = getattr(self.connection, "sends_whole", False)
         self.short = min(CORK_BYTES, self.connection.max_message + 1)
+        self.quick = quick_of(self)
 
     def _serve_plain(self, linger: float) -> list[Buffer] | None:
         return self.owner.serve_plain(self, linger)

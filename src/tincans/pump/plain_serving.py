@@ -33,8 +33,8 @@ def serve(link: Link, quick: Quick, executor: Executor, linger: float) -> list[B
     whole, ready, corked = link.sends_whole, quick.ready, link.corked
     pending = link.connection.pending if ready is None else ready.__len__
     queue = link.reactor.queued
-    line = quick.line
-    if line is not None and quick.how is None:
+    line, flow = quick.line, quick.flow
+    if quick.how is None and (line is not None or flow is not None):
         quick.how = _how(link, quick, executor)
     patient, count = linger, 0
     while True:
@@ -55,6 +55,12 @@ def serve(link: Link, quick: Quick, executor: Executor, linger: float) -> list[B
                 return None
         else:
             data = ready.popleft() if ready and link.dead is None else receive(patient)
+            if flow is not None and type(data) is bytes and data:
+                data = flow.serve_ready(quick.how, data, linger < STAY)
+                if data is False:
+                    return None
+                if data is None and not queue:
+                    continue
         if data is None or data == b"":
             return quick.parts_of(data) or []
         beside = type(data) is list
@@ -124,8 +130,9 @@ def _how(link: Link, quick: Quick, executor: Executor) -> tuple[Any, ...]:
     def say(data: bytes) -> None:
         link.reply_parts([data], timeout=ANSWER_TIMEOUT)
 
+    send = quick.send
     session, exposed = link.session, executor.dispatcher.exposed
-    functions = finish, fail, say
+    functions = finish, fail, say, send
     numbers = session.other_parity, SHARE, SLOW, SLOW_CALLS
     return exposed, link.reactor.queued, calling_now, UNCANCELLABLE, *functions, *numbers
 

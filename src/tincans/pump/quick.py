@@ -36,15 +36,16 @@ class Quick:
     is the second half, `send(data)` the first. They are for a `string` that owes no message
     (toolkit/ring_connection.py), and what they give as a list, or as an empty part, is made `whole` by the string.
 
-    `line` is the C core's own way over a ring: a whole call, or a whole answer, in one step; `how` is what it needs for
-    an answer, made when it first serves (plain_serving.py).
+    `line` is the C core's own way over a ring: a whole call, or a whole answer, in one step. `flow` is the same for a
+    string that shows what has come along: the core does what lies between receiving and sending several messages. `how`
+    is what they need for an answer, made when they first serve (plain_serving.py).
 
     `send_beside(parts)` is `send` for what `request_beside` or `reply_beside` gave: large arrays, over a ring only.
     `take_news` and `tap` are for news through a ring (_speed/news.c); None and nothing where there is no ring.
     """
 
     __slots__ = (
-        "_tap", "exchange", "fits", "how", "line", "live", "publication", "publication_beside", "read", "ready",
+        "_tap", "exchange", "fits", "flow", "how", "line", "live", "publication", "publication_beside", "read", "ready",
         "receive", "reply", "reply_beside", "request", "request_beside", "send", "send_beside", "string", "take_news",
     )  # fmt: skip
 
@@ -59,6 +60,7 @@ class Quick:
         self.read, self.fits = partial(plain.read_with, plain_array), plain.fits
         self.ready: deque[bytes] | None = None
         self.line: Any = None
+        self.flow: Any = None
         self.how: tuple[Any, ...] | None = None
         self.string: Any = getattr(link.connection, "decided", None) or link.connection
         ring = getattr(self.string, "ring", None)
@@ -68,6 +70,7 @@ class Quick:
         self.exchange: Callable[[bytes, float], Any]
         if ring is None:
             self.ready = getattr(self.string, "ready", None)
+            self.flow = None if self.ready is None else _line(link, plain, None, plain_array, self.ready)
             self.send, self.receive, self.exchange = _ways(link, deque() if self.ready is None else self.ready)
             self.string = AloneString()
             self.send_beside = _never
@@ -76,7 +79,7 @@ class Quick:
         else:
             self.send_beside = _beside(link, self.string)
             self.send, self.receive, self.exchange = ring.send_at_once, ring.receive_one, ring.exchange
-            self.line = _line(link, plain, ring, plain_array)
+            self.line = _line(link, plain, ring, plain_array, None)
             self.take_news = partial(plain.take_news, ring.receive_here)
             self._tap = plain.Tap
 
@@ -94,11 +97,14 @@ class Quick:
         return parts
 
 
-def _line(link: Link, core: Any, ring: Any, rebuild: Any) -> Any:
+def _line(link: Link, core: Any, ring: Any, rebuild: Any, ready: deque[bytes] | None) -> Any:
     """The link as the C core sees it."""
+    from tincans.pump.sending import CORK_MESSAGES, CORK_SECONDS
+
     session, attended = link.session, link.reactor.attended
     tables = session.calls, session.running, session.inlets, link.dropped, link.posted, link.corked, link.parked
-    return core.Line(ring, link.reading, link, *tables, attended, session.new_id, rebuild, link.deadlines)
+    cork = link.short, CORK_MESSAGES, CORK_SECONDS
+    return core.Line(ring, link.reading, link, *tables, attended, session.new_id, rebuild, link.deadlines, ready, cork)
 
 
 class AloneString:

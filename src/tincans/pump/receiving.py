@@ -196,10 +196,11 @@ class Receiving(Sending):
         return [] if came is True else self.quick.parts_of(came)  # type: ignore[union-attr]
 
     def receive_no_answer(self, linger: float) -> list[Buffer]:
-        """With the reading role: the next message; over a ring, which is no plain answer. [] when nothing came for
-        `linger` seconds."""
+        """With the reading role: the next message that is no plain answer, as far as the C core hands those on. [] when
+        nothing came for `linger` seconds."""
         if self.line is None:
-            return self.connection.receive(timeout=linger) or []
+            data = None if self.quick is None or self.quick.flow is None else self.quick.flow.take_ready()
+            return [data] if data is not None else self.connection.receive(timeout=linger) or []
         while (parts := self._receive_beside_answers(timeout=linger)) == []:
             pass
         return parts or []
@@ -234,17 +235,8 @@ class Receiving(Sending):
 
     def _hand_on_answers(self, quick: Quick) -> None:
         """With the reading role: the plain answers that one system call has brought."""
-        ready, read, calls = quick.ready, quick.read, self.session.calls
-        while ready and self.dead is None:
-            data = ready.popleft()
-            found = read(data)
-            if found is None or len(found) != 2:
-                self.take_in([data])
-            else:
-                self.heard += 1
-                waiter = calls.pop(found[0], None)
-                if waiter is not None:
-                    waiter.deliver_plain(found[1])
+        while self.dead is None and (data := quick.flow.take_ready()) is not None:
+            self.take_in([data])
 
     def _sleep(self, waiter: Waiting, left: float | None) -> None:
         waiter.prepare_to_sleep()
@@ -310,7 +302,8 @@ class Receiving(Sending):
 
     def heard_in_all(self) -> int:
         """How many messages have been received."""
-        line = self.line
+        quick = self.quick
+        line = None if quick is None else quick.line or quick.flow
         return self.heard if line is None else self.heard + int(line.heard)
 
     @property
@@ -321,8 +314,9 @@ class Receiving(Sending):
     def attend(self) -> None:
         """See to it that the connection is read even while no thread waits for anything."""
         self.background = True
-        if self.line is not None:
-            self.line.background = True
+        if self.quick is not None:
+            for line in filter(None, (self.quick.line, self.quick.flow)):
+                line.background = True
         self.mind()
         if self.dead is None:
             self.reactor.attend(self)
