@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 import weakref
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from pathlib import Path
@@ -101,17 +102,23 @@ def test_a_call_beside_another_one_takes_its_place_behind_it(alice: Any) -> None
 class ServedLink:
     """A link for a Line; `meanwhile` runs when the role is free and the function has not been called yet."""
 
-    def __init__(self, ring: Any) -> None:
+    def __init__(self, ring: Any, ready: Any = None) -> None:
         self.ran: list[str] = []
+        self.sent: list[list[bytes]] = []
         self.meanwhile: Callable[[], Any] = lambda: None
         self.role = core.Role()
-        tables: list[Any] = [{}, {}, {}, (), (), (), (), {}]
-        self.line = core.Line(ring, self.role, self, *tables, iter(range(9)).__next__, None, None, None, (0, 0, 0.0))
+        self.calls: dict[int, Any] = {}
+        self.corked: deque[list[bytes]] = deque()
+        tables: list[Any] = [self.calls, {}, {}, (), (), self.corked, (), {}]
+        rest = iter(range(9)).__next__, None, None, ready, (100, 3, 0.1)
+        self.line = core.Line(ring, self.role, self, *tables, *rest)
         exposed = {
             name: SimpleNamespace(function=self._function(name), plain=((), 0), slow=0) for name in ("one", "two")
         }
         visit: ContextVar[Any] = ContextVar("visit")
-        self.how = (exposed, {}, visit, object(), pytest.fail, pytest.fail, pytest.fail, pytest.fail, 1, 200, 0.001, 20)
+        self.queued: dict[Any, None] = {}
+        functions = pytest.fail, pytest.fail, pytest.fail, lambda data: self.sent.append([data]) or True
+        self.how = (exposed, self.queued, visit, object(), *functions, 1, 4, 0.001, 20)
 
     def _function(self, name: str) -> Callable[[], str]:
         return lambda: self.ran.append(name) or name
@@ -120,6 +127,11 @@ class ServedLink:
         """Nobody attends to this link: so this is called for each request."""
         meanwhile, self.meanwhile = self.meanwhile, lambda: None
         meanwhile()
+
+    def uncork_answers(self) -> None:
+        """What was kept back leaves together."""
+        self.sent.append([data for [data] in self.corked])
+        self.corked.clear()
 
     def serve(self) -> Any:
         """Take the role, and run what is there."""
@@ -177,6 +189,62 @@ def _sleeps_in_epoll(thread: threading.Thread) -> bool:
     """Whether it is in epoll_wait or epoll_pwait, by their numbers on x86-64 and on arm64."""
     number = Path(f"/proc/self/task/{thread.native_id}/syscall").read_text().split()[0]
     return number in ("232", "281", "22")
+
+
+def _requests(*names: str) -> deque[bytes]:
+    return deque(core.request(2 * number + 1, name, (), 1.0) for number, name in enumerate(names))
+
+
+def test_over_a_stream_the_answers_to_what_came_along_leave_together() -> None:
+    ready = _requests("one", "two", "one", "two", "one")
+    link = ServedLink(None, ready)
+    assert link.role.acquire(False)
+    assert link.line.serve_ready(link.how, ready.popleft(), False) is None
+    assert link.ran == ["one", "two", "one", "two", "one"]
+    assert [[core.read(data) for data in together] for together in link.sent] == [
+        [(1, "one"), (3, "two"), (5, "one")],  # three, as it was told
+        [(7, "two"), (9, "one")],
+    ]
+    ready.extend(_requests("one"))
+    assert link.line.serve_ready(link.how, ready.popleft(), False) is None
+    assert [core.read(data) for data in link.sent[-1]] == [(1, "one")]
+
+
+def test_over_a_stream_what_is_something_else_is_handed_out() -> None:
+    heard: list[Any] = []
+    other = core.publication(1, "topic", 2)
+    ready = deque([*_requests("one"), core.reply(2, "late"), core.reply(4, 7), *_requests("nobody"), other])
+    link = ServedLink(None, ready)
+    link.calls[4] = SimpleNamespace(deliver_plain=heard.append)
+    assert link.role.acquire(False)
+    assert link.line.serve_ready(link.how, ready.popleft(), False) == _requests("nobody")[0]
+    assert heard == [7]  # and nobody waited for the other answer
+    assert not link.calls
+    assert link.line.take_ready() == other
+    assert link.line.take_ready() is None
+
+
+def test_over_a_stream_others_get_their_turn() -> None:
+    ready = _requests(*["one"] * 9)
+    link = ServedLink(None, ready)
+    link.queued[link] = None
+    assert link.role.acquire(False)
+    assert link.line.serve_ready(link.how, ready.popleft(), True) is None
+    assert (len(link.ran), len(ready)) == (4, 5)
+    assert link.line.serve_ready(link.how, ready.popleft(), False) is None  # nobody shares
+    assert (len(link.ran), len(ready)) == (9, 0)
+
+
+def test_what_is_for_a_ring_is_not_for_a_stream(alice: Any) -> None:
+    link, over_ring = ServedLink(None, deque()), alice._way.line
+    for wrong in (
+        lambda: link.line.serve(link.how, 0.0, False),
+        lambda: link.line.take_answers(0.0),
+        lambda: over_ring.serve_ready(link.how, b"", False),
+        over_ring.take_ready,
+    ):
+        with pytest.raises(TypeError, match="This line is over a"):
+            wrong()
 
 
 def test_at_the_deadline_the_call_ends_and_the_next_one_gets_its_own_answer(alice: Any) -> None:

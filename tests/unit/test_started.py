@@ -27,9 +27,9 @@ class Calculator:
     def same(self, value: float) -> float: ...
 
 
-@pytest.fixture
-def server() -> Iterator[Any]:
-    with tincans.serve("shm:started") as server:
+@pytest.fixture(params=["shm", "unix", "pipe"])
+def server(request: pytest.FixtureRequest) -> Iterator[Any]:
+    with tincans.serve(f"{request.param}:started") as server:
         server.expose(lambda a, b: a + b, name="add")
         server.expose(lambda value: value, name="same")
         server.expose(time.sleep, name="sleep")
