@@ -105,7 +105,7 @@ def _put_out(link: AsyncLink, request: Request[Any]) -> Entry | None:
     data = None
     if quick is not None and request.kwargs is None and request.key is None:
         data = quick.request(request.id, request.name, request.args, None if timeout is None else float(timeout))
-    return link.put_out(request) if data is None else link.put_out_parts([data])
+    return link.put_out(request) if data is None else link.put_out_plain(data)
 
 
 def result_of(link: AsyncLink, message: Any, name: str, operation: str, timeout: float | None, reading: Reading) -> Any:

@@ -22,7 +22,7 @@ from tincans.aio.background import LoopBackground, in_thread
 from tincans.aio.board import Board, Elements
 from tincans.aio.execution import AsyncExecutor
 from tincans.aio.flows import AsyncIncoming
-from tincans.aio.link import AsyncLink
+from tincans.aio.link import AsyncLink, PlainRequest
 from tincans.aio.native_board import whole_board
 from tincans.contracts import Buffer, Parts, Transport, Wire
 from tincans.core.address import Address
@@ -118,6 +118,10 @@ class AsyncChannel:
 
     def execute(self, link: Link, request: Request[Any]) -> None:
         self._executor.execute(link, request)
+
+    def execute_plain(self, link: AsyncLink, found: PlainRequest) -> bool:
+        """See AsyncExecutor."""
+        return self._executor.execute_plain(link, found)
 
     def serve_plain(self, link: Link, linger: float) -> list[Buffer] | None:
         assert link.quick is not None

@@ -19,16 +19,19 @@ from typing import Any, cast
 
 from tincans.aio.background import LoopBackground, on_loop
 from tincans.aio.flows import send_out
-from tincans.aio.link import AsyncLink
+from tincans.aio.link import AsyncLink, PlainRequest
 from tincans.core.dispatch import Dispatcher, Exposed
 from tincans.core.messages import Reply, Request
 from tincans.core.signature import is_async
 from tincans.core.streams import WINDOW
 from tincans.errors import CallCancelledError, TincansError
-from tincans.pump.execution import UNCANCELLABLE, Executor, Running, calling_now, may_have_happened
+from tincans.pump.execution import UNCANCELLABLE, Executor, Running, calling_now, may_have_happened, request_of
 from tincans.pump.link import Link
 from tincans.pump.references import CALL_BACK
 from tincans.pump.turns import UNBOUNDED
+
+MANY = 10_000
+"""Calls of one link that are under way: whether there may be more is said by who counts them (core/session.py)."""
 
 
 class AsyncExecutor(Executor):
@@ -64,6 +67,28 @@ class AsyncExecutor(Executor):
             return
         self.jobs += 1
         self._background.submit(lambda: self._run_in_thread(link, request))
+
+    def execute_plain(self, link: AsyncLink, found: PlainRequest) -> bool:
+        """The same in fewer steps for an async function and arguments that are plain, and as they should be.
+
+        False: it is something else, and nothing of it was run.
+        """
+        id, name, args, _ = found
+        exposed, running, quick = self.dispatcher.exposed.get(name), link.session.running, link.quick
+        if exposed is None or quick is None or not self._on_loop.get(exposed) or not quick.fits(args, exposed.plain):
+            return False
+        if id & 1 != link.session.other_parity or not id or id in running or len(running) > MANY:
+            return False
+        running[id] = UNCANCELLABLE
+        try:
+            result = exposed.function(*args)
+            if hasattr(result, "__await__"):
+                self._start_task(link, id, self._serve_plain(link, found, result))
+            else:
+                self.answer(link, request_of(found), result)
+        except BaseException as error:  # also sys.exit(): its caller waits for an answer
+            self.fail(link, request_of(found), error)
+        return True
 
     def _run_on_loop(self, link: AsyncLink, request: Request[Any], exposed: Exposed) -> None:
         if link.redelivered and not exposed.idempotent:
@@ -101,15 +126,18 @@ class AsyncExecutor(Executor):
         on_loop(link.loop, self._start, link, request, coroutine)
 
     def _start(self, link: AsyncLink, request: Request[Any], awaitable: Awaitable[Any]) -> None:
+        self._start_task(link, request.id, self._serve(link, request, awaitable))
+
+    def _start_task(self, link: AsyncLink, id: int, coroutine: Any) -> None:
         self.jobs += 1
-        task = eager_task(link.loop, self._serve(link, request, awaitable))
+        task = eager_task(link.loop, coroutine)
         if task.done():
             self._ended()
             return
         self._background.hold(task)
         task.add_done_callback(self._ended)
-        if request.id and request.id in link.session.running:
-            link.session.running[request.id] = Running(cast("Callable[[], None]", task.cancel))
+        if id and id in link.session.running:
+            link.session.running[id] = Running(cast("Callable[[], None]", task.cancel))
 
     async def _serve(self, link: AsyncLink, request: Request[Any], awaitable: Awaitable[Any]) -> None:
         calling_now.set((link, request))
@@ -122,6 +150,22 @@ class AsyncExecutor(Executor):
             self.fail(link, request, error)
         else:
             self._answer_safely(link, request, result)
+
+    async def _serve_plain(self, link: AsyncLink, found: PlainRequest, awaitable: Awaitable[Any]) -> None:
+        calling_now.set((link, found))
+        try:
+            result = await awaitable
+        except asyncio.CancelledError:
+            self.fail(link, request_of(found), CallCancelledError("The call was cancelled in the serving program."))
+            raise
+        except BaseException as error:
+            self.fail(link, request_of(found), error)
+        else:
+            data = link.quick.reply(found[0], result)  # type: ignore[union-attr]
+            if data is None:
+                self._answer_safely(link, request_of(found), result)
+            elif link.session.running.pop(found[0], None) is not None:
+                link.reply_plain(data)
 
     def _stream(self, link: Link, request: Request[Any], result: Any) -> None:
         if not hasattr(result, "__anext__"):

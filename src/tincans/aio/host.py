@@ -14,7 +14,7 @@ from typing import Any
 
 from tincans.aio.background import Loop, LoopBackground, in_thread, on_loop
 from tincans.aio.execution import AsyncExecutor
-from tincans.aio.link import AsyncLink
+from tincans.aio.link import AsyncLink, PlainRequest
 from tincans.aio.local_hub import LoopHub, ThreadAsker
 from tincans.contracts import Connection, Wire
 from tincans.contracts.protocol import PublicProtocol
@@ -62,6 +62,10 @@ class AsyncHost(Host):
 
     def make_link(self, connection: Connection, wire: Wire) -> Link:
         return AsyncLink(connection, wire, self, self.background, connecting=False)
+
+    def execute_plain(self, link: AsyncLink, found: PlainRequest) -> bool:
+        """See AsyncExecutor."""
+        return self.executor.execute_plain(link, found)
 
     async def open_soon(self, url: str) -> str:
         """Listen on one more URL; the URL to connect to."""

@@ -10,10 +10,12 @@ Rules of this file
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 from asyncio import _get_running_loop as running_loop
 from collections import deque
+from collections.abc import Callable
 from time import monotonic
-from typing import Any
+from typing import Any, Protocol
 
 from tincans.aio.background import LoopBackground, on_loop
 from tincans.aio.flows import AsyncIncoming
@@ -42,11 +44,25 @@ BURST = 3
 """With more calls open than this, both ways, a short message waits for the loop's next turn: others may join it."""
 
 
+PlainRequest = tuple[int, str, tuple[Any, ...], float | None]
+"""What the C core reads: an id, the name of a function, its arguments, and the seconds that its caller waits."""
+
+
+class AsyncOwner(Owner, Protocol):
+    """Who made the link, on an event loop."""
+
+    def execute_plain(self, link: AsyncLink, found: PlainRequest) -> bool:
+        """Run a plain request in few steps. False: it is not for an async function, or not as it should be."""
+        ...
+
+
 class AsyncLink(Link):
     """A connection, its session, and the tasks that meet there."""
 
+    owner: AsyncOwner
+
     def __init__(
-        self, connection: Connection, wire: Wire, owner: Owner, background: LoopBackground, *, connecting: bool
+        self, connection: Connection, wire: Wire, owner: AsyncOwner, background: LoopBackground, *, connecting: bool
     ) -> None:
         super().__init__(connection, wire, owner, background, connecting=connecting)
         self.loop = background.loop
@@ -60,7 +76,7 @@ class AsyncLink(Link):
         self.outbox = Outbox(self, None if apart else self._fd)
         self.looks = in_memory and useful_spin(LOOK) > 0
         self._looks = self._misses = self._skips = 0
-        self._looks_soon = self._answered = False
+        self._looks_soon = self._answered = self._arms_soon = False
         self._accepting = not connecting
         self._handed: deque[list[Buffer]] = deque()
         self._watched = False
@@ -68,8 +84,11 @@ class AsyncLink(Link):
 
     def know_connection(self) -> None:
         super().know_connection()
-        self.sends_whole = False  # whatever is sent goes through the outbox
+        self.sends_whole = False  # whatever is not sent at once goes through the outbox
+        self._push: Callable[[bytes], bool] | None = None
         if self.quick is not None:
+            if self.quick.line is not None:
+                self._push = self.quick.send
             self.quick.line = self.quick.flow = None  # and no thread receives
 
     def on_loop(self) -> bool:
@@ -89,6 +108,20 @@ class AsyncLink(Link):
         if self.turns is not None:
             self.turns.asked(message)
         return self.put_out_parts(parts)
+
+    def put_out_plain(self, data: bytes) -> Entry | None:
+        """The same for a plain message of the C core, which goes straight into a ring if it can."""
+        try:
+            if self._push is not None and self._nothing_waits() and self._push(data):
+                return None
+        except STRING_ERRORS as error:
+            self.lost(error)
+            raise self.gone("not_sent") from error
+        return self.put_out_parts([data])
+
+    def _nothing_waits(self) -> bool:
+        """Whether a message may be sent before all others, and by itself."""
+        return not (self.dead or self._handed or self.outbox.busy or self._is_burst() or self.quick.string.owes_word)  # type: ignore[union-attr]
 
     def put_out_parts(self, parts: list[Buffer]) -> Entry | None:
         """The same for a message that is encoded already."""
@@ -172,6 +205,17 @@ class AsyncLink(Link):
         self.post_parts(self.wire.encode(message, self.references) if data is None else [data])
         if self.turns is not None:
             self.turns.after_sending(message)
+        self._look_for_the_next()
+
+    def reply_plain(self, data: bytes) -> None:
+        """The same on the loop for what the C core has written."""
+        if self.dropped:
+            self.say_dropped()
+        with contextlib.suppress(TincansError):  # nobody is there any more to hear of it
+            self.put_out_plain(data)
+        self._look_for_the_next()
+
+    def _look_for_the_next(self) -> None:
         if self.looks and self._accepting and not self.session.running and self.on_loop():
             self._answered = True  # who has just been answered often asks again at once
             if not self._looks_soon:
@@ -219,8 +263,14 @@ class AsyncLink(Link):
                 pass
         finally:
             self._looks_soon = False
+        if not self._arms_soon:  # who calls again at once need not have said that it sleeps
+            self._arms_soon = True
+            self.loop.call_soon(self._arm_now)
+
+    def _arm_now(self) -> None:
+        self._arms_soon = False
         if self.dead is None and self._has_more():
-            self.loop.call_soon(self.ready)
+            self.ready()
 
     def _look_once(self) -> bool:
         """Whether to look again: what came was a request, and has been answered already."""
@@ -295,6 +345,18 @@ class AsyncLink(Link):
             self.take_in(parts)
         except TincansError as error:
             self.lost(error)
+
+    def take_in(self, parts: list[Buffer]) -> None:
+        quick = self.quick
+        found = quick.read(parts[0]) if quick is not None and self.direct and len(parts) == 1 and self.greeted else None
+        if found is None:
+            self.handle(self.wire.decode(parts))
+        elif len(found) != 4:
+            self.hand_on_plain(found)
+        elif self.owner.execute_plain(self, found):
+            self.heard += 1
+        else:
+            self.handle(self.wire.decode(parts))
 
     def handle(self, message: Any) -> None:
         if type(message) is Request and self.direct:

@@ -103,17 +103,21 @@ class Receiving(Sending):
         found = self.quick.read(parts[0])
         if found is None or len(found) == 4:
             return False
+        self.hand_on_plain(found)
+        return True
+
+    def hand_on_plain(self, found: tuple[Any, ...]) -> None:
+        """With the reading role: what a plain Reply (id, value) or Publication (id, topic, value) says."""
         self.heard += 1
         if len(found) == 2:
             waiter = self.session.calls.pop(found[0], None)
             if waiter is not None:
                 waiter.deliver_plain(found[1])
         else:
-            self._news_came = self.quick.take_news is not None
+            self._news_came = self.quick is not None and self.quick.take_news is not None
             inlet = self.session.inlets.get(found[0])
             if inlet is not None:
                 inlet.deliver(found)
-        return True
 
     # -- waiting for one thing -------------------------------------------------------------------------------------
 
