@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 import stat
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -76,6 +77,28 @@ def test_a_file_of_a_newer_tincans_is_refused(path: Path) -> None:
         database.execute("PRAGMA user_version = 99")
     with pytest.raises(KeepError, match=r"newer Tincans.*99.*Update"):
         tincans.connect(f"sqlite:{path}")
+
+
+def test_a_file_that_another_program_holds_while_it_is_opened_is_waited_for(path: Path, bob: Any) -> None:
+    bob.state["key"] = 1
+    bob.close()  # the last one folds the log in
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("PRAGMA locking_mode = EXCLUSIVE")
+    other.execute("BEGIN IMMEDIATE")
+    other.execute("COMMIT")  # it keeps its lock
+    found: list[Any] = []
+
+    def look() -> None:
+        with tincans.connect(f"sqlite:{path}") as peer:
+            found.append(peer.state["key"])
+
+    looking = threading.Thread(target=look)
+    looking.start()
+    looking.join(0.3)
+    assert looking.is_alive()
+    other.close()
+    looking.join(10)
+    assert found == [1]
 
 
 def test_a_network_file_system_is_refused_by_name(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from tincans.errors import ClosedError, TincansError
+from tincans.errors import ClosedError, KeepError, TincansError
 from tincans.toolkit.files.database_file import held_up, is_busy, is_full, never_close, open_database, trouble
 from tincans.toolkit.files.local_disk import check_local
 from tincans.toolkit.files.shared_bell import SharedBell
@@ -81,6 +81,10 @@ class Handle:
             try:
                 cursor = (self._database or self._open()).execute(statement, values)
                 return cursor.fetchall() if rows else cursor
+            except KeepError as error:  # it could not be opened
+                if error.__cause__ is None or not is_busy(error.__cause__):
+                    raise
+                cause: BaseException = error
             except (sqlite3.Error, OverflowError, ValueError) as error:  # the latter: a name or size it cannot hold
                 if isinstance(error, TincansError):
                     raise
@@ -90,10 +94,11 @@ class Handle:
                         continue
                 if not is_busy(error):
                     raise trouble(self.path, error) from error
-                now = time.monotonic()
-                deadline = deadline or now + PATIENCE
-                if now > deadline:
-                    raise held_up(self.path, PATIENCE) from error
+                cause = error
+            now = time.monotonic()
+            deadline = deadline or now + PATIENCE
+            if now > deadline:
+                raise held_up(self.path, PATIENCE) from cause
             time.sleep(random.uniform(_SHORTEST, _LONGEST))
 
     def _fold_log(self) -> bool:
