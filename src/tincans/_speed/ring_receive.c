@@ -114,13 +114,15 @@ static PyObject *hand_out(struct ring_object *ring, bool alone) {
 }
 
 static PyObject *receive_message(struct ring_object *ring, struct limit *limit, bool alone) {
-    for (;;) {
+    for (bool glanced = false;;) {
         int collected = collect(ring);
         if (collected != 0)
             return collected > 0 ? hand_out(ring, alone) : NULL;
+        bool glances = !glanced && limit->nanoseconds != LINK_AT_ONCE;
+        glanced = true; /* once: who trickles bytes in keeps the GIL from nobody */
+        if (glances && link_glance(&ring->link, GLANCE_ROUNDS))
+            continue; /* without a look at the clock, which costs as much as several at the ring */
         int64_t deadline = limit_deadline(limit);
-        if (deadline != LINK_AT_ONCE && link_glance(&ring->link, GLANCE_ROUNDS))
-            continue;
         enum link_result result;
         if (deadline == LINK_AT_ONCE) {
             result = link_wait_bytes(&ring->link, deadline);
