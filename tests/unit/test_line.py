@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import itertools
 import socket
 import sys
 import threading
@@ -19,7 +20,8 @@ import pytest
 
 import tincans
 from tincans.conformance.patience import eventually
-from tincans.errors import CallTimeoutError, DisconnectedError
+from tincans.errors import CallTimeoutError, ClosedError, DisconnectedError
+from tincans.pump.calling import future_class
 
 core: Any = pytest.importorskip("tincans._speed._core", reason="no C core was built: apt-get install gcc")
 ring: Any = pytest.importorskip("tincans._speed.ring")
@@ -102,6 +104,8 @@ def test_a_call_beside_another_one_takes_its_place_behind_it(alice: Any) -> None
 class ServedLink:
     """A link for a Line; `meanwhile` runs when the role is free and the function has not been called yet."""
 
+    dead: Any = None
+
     def __init__(self, ring: Any, ready: Any = None) -> None:
         self.ran: list[str] = []
         self.sent: list[list[bytes]] = []
@@ -110,14 +114,19 @@ class ServedLink:
         self.calls: dict[int, Any] = {}
         self.corked: deque[list[bytes]] = deque()
         tables: list[Any] = [self.calls, {}, {}, (), (), self.corked, (), {}]
-        rest = iter(range(9)).__next__, None, None, ready, (100, 3, 0.1)
+        deadlines = SimpleNamespace(due=0.0)
+        rest = itertools.count(1, 2).__next__, None, deadlines, ready, (100, 3, 1000.0)
         self.line = core.Line(ring, self.role, self, *tables, *rest)
         exposed = {
             name: SimpleNamespace(function=self._function(name), plain=((), 0), slow=0) for name in ("one", "two")
         }
         visit: ContextVar[Any] = ContextVar("visit")
         self.queued: dict[Any, None] = {}
-        functions = pytest.fail, pytest.fail, pytest.fail, lambda data: self.sent.append([data]) or True
+        self.failures: list[Any] = []
+        self.say: Callable[[bytes], Any] = pytest.fail
+        fail = lambda found, error: self.failures.append(error)  # noqa: E731
+        send = lambda data: self.sent.append([data]) or True  # noqa: E731
+        functions = pytest.fail, fail, lambda data: self.say(data), send
         self.how = (exposed, self.queued, visit, object(), *functions, 1, 4, 0.001, 20)
 
     def _function(self, name: str) -> Callable[[], str]:
@@ -174,15 +183,52 @@ def test_answers_that_come_at_once_wake_their_sleeping_caller_together() -> None
             assert [core.read(answer) for answer in woken] == [(1, "one")]
 
         link.meanwhile = lambda: setattr(link, "meanwhile", say_no_more)
-        for id, name in ((1, "one"), (3, "two")):
-            assert client.send([core.request(id, name, (), 1.0)], 1.0)
+        for id in (1, 3):
+            assert client.send([core.request(id, "one", (), 1.0)], 1.0)
         caller.start()
         eventually(lambda: _sleeps_in_epoll(caller))
         link.serve()
         assert woken
-        assert core.read(client.receive_one(1.0)) == (3, "two")
+        assert core.read(client.receive_one(1.0)) == (3, "one")
         client.close()
         server.close()
+
+
+def test_a_caller_that_sleeps_is_woken_before_anybody_waits_for_room() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        client, server = ring.offer(ours, capacity=8192, spin=0.0), ring.accept(theirs)
+        link, woken = ServedLink(server), []
+        caller = threading.Thread(target=lambda: woken.append(client.receive_one(10.0)))
+        link.how[0]["one"].function = lambda: "x" * 2000
+        link.say = lambda data: caller.join(10) or server.send([data], 5.0)
+        for id in range(1, 11, 2):
+            assert client.send([core.request(id, "one", (), 1.0)], 1.0)
+        caller.start()
+        eventually(lambda: _sleeps_in_epoll(caller))
+        link.serve()
+        assert woken
+        assert woken[0] is not None
+        assert not link.failures
+        client.close()
+        server.close()
+
+
+def test_a_function_may_end_the_link_that_it_is_called_over() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        client, server = ring.offer(ours), ring.accept(theirs)
+        link = ServedLink(server)
+        said: list[bytes] = []
+        link.say = said.append
+        link.how[0]["one"].function = server.close
+        for id in (1, 3):
+            assert client.send([core.request(id, "one", (), 1.0)], 1.0)
+        with pytest.raises(ClosedError):
+            link.serve()
+        assert len(said) == 1  # which finds the link closed
+        assert not link.failures
+        client.close()
 
 
 def _sleeps_in_epoll(thread: threading.Thread) -> bool:
@@ -233,6 +279,39 @@ def test_over_a_stream_others_get_their_turn() -> None:
     assert (len(link.ran), len(ready)) == (4, 5)
     assert link.line.serve_ready(link.how, ready.popleft(), False) is None  # nobody shares
     assert (len(link.ran), len(ready)) == (9, 0)
+
+
+def test_over_a_stream_nothing_is_run_when_the_link_has_ended() -> None:
+    ready = _requests(*["one"] * 9)
+    link = ServedLink(None, ready)
+    link.meanwhile = lambda: setattr(link, "dead", ClosedError("over"))
+    assert link.role.acquire(False)
+    assert link.line.serve_ready(link.how, ready.popleft(), False) is None
+    assert (len(link.ran), len(ready)) == (1, 8)
+
+
+def test_a_call_is_not_started_over_a_link_that_ends_at_that_moment() -> None:
+    link = ServedLink(None, deque())
+    link.calls[99] = "another"
+    link.line.background = True
+    way = SimpleNamespace(otherwise=lambda: "otherwise", reading=SimpleNamespace(types={}), probe_after=1000.0)
+    function = core.Function(SimpleNamespace(line=link.line), "one", 1.0, None, way, future_class())
+    function()  # from now on the line was used a moment ago
+
+    def lost(phase: str, info: Any) -> None:  # in Python 3.11 within the making of the future
+        link.dead = ClosedError("over")
+        link.calls.clear()
+
+    thresholds = gc.get_threshold()
+    gc.callbacks.append(lost)
+    gc.set_threshold(1, 1, 1)
+    try:
+        started = [function() for _ in range(3)]
+    finally:
+        gc.set_threshold(*thresholds)
+        gc.callbacks.remove(lost)
+    assert started[-1] == "otherwise"
+    assert not link.calls
 
 
 def test_what_is_for_a_ring_is_not_for_a_stream(alice: Any) -> None:

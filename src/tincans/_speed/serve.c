@@ -47,6 +47,7 @@ static int look_up(struct line_object *line, const struct serving *how, PyObject
     if (exposed == NULL)
         return PyErr_Occurred() ? -1 : 0;
     if (exposed != line->exposed) {
+        line_wake(line); /* nobody knows how long another function takes, or whether it lets go of the GIL */
         PyObject *function = PyObject_GetAttr(exposed, state->function);
         PyObject *shape = function == NULL ? NULL : PyObject_GetAttr(exposed, state->plain);
         if (shape == NULL) {
@@ -97,10 +98,13 @@ static int call_with(PyObject *callable, PyObject *one, PyObject *other) {
 /* Sends an answer. When it took no time, and the next request is here, who waits for it is woken a little later, once
  * for several: he would only get a few of his answers, and sleep again. */
 static int push(struct line_object *line, const struct writer *out, const struct span *taken) {
-    bool more = taken->end - taken->began < QUICK && ring_has_news(&line->ring->link.reader);
+    /* Whoever ended the link while the function ran has freed the ring's memory. */
+    bool more = taken->end - taken->began < QUICK && !line_is_dead(line) && ring_has_news(&line->ring->link.reader);
     if (!more || (line->quiet != 0 && taken->end - line->quiet > MOST_QUIET)) {
-        line->quiet = 0; /* this one wakes him */
-        return ring_push_at_once(line->ring, out->bytes, out->size);
+        int sent = ring_push_at_once(line->ring, out->bytes, out->size);
+        if (sent > 0)
+            line->quiet = 0; /* this one has woken him */
+        return sent;
     }
     if (line->quiet == 0)
         line->quiet = taken->end;
@@ -279,7 +283,7 @@ static PyObject *serve_those(struct line_object *line, const struct serving *how
             return NULL;
         if (ran && !role_take(line->role))
             Py_RETURN_FALSE;
-        if (PyObject_Size(line->ready) <= 0 || (how->shares && count >= how->share && !line_is_empty(how->queued)))
+        if (PyObject_Size(line->ready) <= 0 || line_is_dead(line) || (how->shares && count >= how->share && !line_is_empty(how->queued)))
             Py_RETURN_NONE;
         data = PyObject_CallMethodNoArgs(line->ready, state->popleft);
     }

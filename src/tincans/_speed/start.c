@@ -67,6 +67,8 @@ static int send(struct line_object *line, struct started_object *future, const s
         return 0;
     if (PyDict_SetItem(line->calls, future->id, (PyObject *)future) < 0)
         return -1;
+    if (line->ring == NULL && line_is_dead(line)) /* since it was looked at: what ends a link goes through the table */
+        return PyDict_Contains(line->calls, future->id) != 1 ? 0 : PyDict_DelItem(line->calls, future->id);
     if (line->ring == NULL)
         return cork(line, out) < 0 ? -1 : 1;
     int sent = ring_push_at_once(line->ring, out->bytes, out->size);

@@ -30,6 +30,9 @@ from tincans.pump.link import Link
 from tincans.pump.references import CALL_BACK
 from tincans.pump.turns import UNBOUNDED
 
+AMONG_THE_LAST = 8
+"""Places in a loop's queue, from its end, in which a step that has just been put there is looked for."""
+
 MANY = 10_000
 """Calls of one link that are under way: whether there may be more is said by who counts them (core/session.py)."""
 
@@ -162,7 +165,7 @@ class AsyncExecutor(Executor):
             self.fail(link, request_of(found), error)
         else:
             data = link.quick.reply(found[0], result)  # type: ignore[union-attr]
-            if data is None:
+            if data is None or len(data) > link.connection.max_message:
                 self._answer_safely(link, request_of(found), result)
             elif link.session.running.pop(found[0], None) is not None:
                 link.reply_plain(data)
@@ -213,13 +216,17 @@ if sys.version_info >= (3, 12):
 else:
 
     def eager_task(loop: asyncio.AbstractEventLoop, coroutine: Any) -> asyncio.Task[Any]:
-        """The same, where tasks cannot be told to: what asyncio's own loop has put last into its queue is run at once.
+        """The same, where tasks cannot be told to: the step is taken out of the queue of asyncio's own loop, and run.
 
-        Another loop, and a task that starts this one, leave the first step to the loop's next turn.
+        Another loop, and a task that starts this one, leave it to the loop's next turn.
         """
-        ready: Any = getattr(loop, "_ready", ())
-        before = len(ready)
         task = loop.create_task(coroutine, context=contextvars.copy_context())
-        if len(ready) == before + 1 and asyncio.current_task(loop) is None:
-            ready.pop()._run()
+        ready: Any = getattr(loop, "_ready", ())
+        if asyncio.current_task(loop) is None:
+            for place in range(1, min(len(ready), AMONG_THE_LAST) + 1):  # other threads put theirs behind it
+                step = ready[-place]
+                if getattr(step._callback, "__self__", None) is task:
+                    ready.remove(step)
+                    step._run()
+                    break
         return task

@@ -85,7 +85,7 @@ class Outbox:
 
     def cork(self, parts: list[Buffer]) -> bool:
         """Keep a small message back until `uncork`, which is called soon. False: it is not one."""
-        if self._entries or len(parts) != 1 or len(parts[0]) > SMALL:
+        if self._entries or len(parts) != 1 or len(parts[0]) > min(SMALL, self._connection.max_message):
             return False
         corked = self._corked
         if not corked:
