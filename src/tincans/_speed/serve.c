@@ -283,7 +283,8 @@ static PyObject *serve_those(struct line_object *line, const struct serving *how
             return NULL;
         if (ran && !role_take(line->role))
             Py_RETURN_FALSE;
-        if (PyObject_Size(line->ready) <= 0 || line_is_dead(line) || (how->shares && count >= how->share && !line_is_empty(how->queued)))
+        bool enough = how->shares && count >= how->share && !line_is_empty(how->queued);
+        if (PyObject_Size(line->ready) <= 0 || line_is_dead(line) || enough)
             Py_RETURN_NONE;
         data = PyObject_CallMethodNoArgs(line->ready, state->popleft);
     }
