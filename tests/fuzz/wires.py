@@ -11,6 +11,7 @@ Rules of this file
 from __future__ import annotations
 
 import random
+import resource
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -342,11 +343,17 @@ def fuzz(wire: Wire, count: int, seed: int) -> None:
             raise
 
 
+MOST_MEMORY = 1 << 30
+"""Bytes that the program may grow by: a frame that wants more is a fault, and is shown."""
+
+
 def main() -> None:
     """`wires.py NAME COUNT [SEED]`."""
     name, count, *rest = sys.argv[1:]
     seed = int(rest[0]) if rest else random.SystemRandom().randrange(2**32)
     print(f"fuzz {name}: {count} frames, seed {seed}", flush=True)
+    used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (used + MOST_MEMORY, resource.RLIM_INFINITY))
     fuzz(find_wire("" if name == "native" else name), int(count), seed)
     print("no fault found")
 

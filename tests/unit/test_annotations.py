@@ -162,6 +162,7 @@ MISFITS = [
     (5, pathlib.Path, "Expected `Path`, got `int`"),
     ("x", np.ndarray, "Expected `ndarray`, got `str`"),
     (["x"], np.ndarray, "ndarray"),
+    ([1, [range(2**40)]], np.ndarray, "Expected `ndarray`"),
     ({"a": 1}, Mixed, "pair"),
     ({"pair": [1, 2], "where": 5}, Mixed, r"\$.where"),
     (5, str | pathlib.Path, r"Expected `str \| Path`, got `int`"),
@@ -195,6 +196,7 @@ def test_an_array_is_read_as_the_annotated_kind(wire: Wire) -> None:
 
 def test_a_plain_list_of_numbers_serves_as_an_array(wire: Wire) -> None:
     assert np.array_equal(trip(wire, [[1, 2], [3, 4]], np.ndarray), [[1, 2], [3, 4]])
+    assert np.array_equal(trip(wire, [np.arange(2), (True, 4.5)], np.ndarray), [[0, 1], [1, 4.5]])
 
 
 def test_an_array_or_a_list_can_be_annotated_together(wire: Wire) -> None:

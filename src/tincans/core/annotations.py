@@ -14,6 +14,7 @@ import re
 from abc import ABC
 from collections.abc import Callable
 from functools import lru_cache, reduce
+from itertools import chain
 from operator import or_
 from types import NoneType, UnionType
 from typing import Annotated, Any, ClassVar, TypeGuard, Union, get_args, get_origin
@@ -209,6 +210,8 @@ def _make_array(wanted: Any, origin: type, value: Any) -> Any:
     import numpy
 
     if type(value) in (list, tuple, int, float, bool):
+        if not _all_numbers(value, (numpy.ndarray, numpy.generic)):
+            return None
         value = numpy.array(value)
         if value.dtype.kind not in "biufc":
             return None
@@ -220,6 +223,25 @@ def _make_array(wanted: Any, origin: type, value: Any) -> Any:
     if issubclass(want, numpy.generic) and numpy.can_cast(value.dtype, want, "safe"):
         return value.astype(want)
     raise ValueError(f"Expected an array of `{_title(want)}`, got one of `{value.dtype}`")
+
+
+def _all_numbers(value: Any, arrays: tuple[type, ...]) -> bool:
+    """Whether there is nothing but numbers and arrays in nested lists: numpy would fill memory with a long range.
+
+    >>> _all_numbers([[1, 2.5], (True,)], ()), _all_numbers([range(2**40)], ())
+    (True, False)
+    """
+    level = [value]
+    while level:
+        kinds = set(map(type, level))
+        if not all(kind in _NUMBERS or kind in _LISTS or issubclass(kind, arrays) for kind in kinds):
+            return False
+        level = list(chain.from_iterable(each for each in level if type(each) in _LISTS))
+    return True
+
+
+_NUMBERS = frozenset({bool, int, float, complex})
+_LISTS = frozenset({list, tuple})
 
 
 def _scalar_type(wanted: Any) -> Any:
