@@ -234,7 +234,23 @@ static int serve_one(struct line_object *line, const struct serving *how, PyObje
     return fit;
 }
 
-/* Requests, until this is set: NULL with an exception, or what `serve` gives. */
+/* One message, with the role. Whether that was all, and then what is to be given; else we have the role again. Takes over
+ * `data`. */
+static bool ends_serving(struct line_object *line, const struct serving *how, PyObject *data, PyObject **gives) {
+    bool ran;
+    int done = serve_one(line, how, data, &ran);
+    *gives = done == 0 ? data : NULL;
+    if (done == 0)
+        return true;
+    Py_DECREF(data);
+    if (done > 0 && ran && !role_take(line->role)) {
+        *gives = Py_NewRef(Py_False);
+        return true;
+    }
+    return done < 0;
+}
+
+/* Requests, until there is something to be given: NULL with an exception, or what `serve` gives. */
 static PyObject *serve_each(struct line_object *line, const struct serving *how, int64_t linger) {
     for (long count = 0;;) {
         struct limit limit = {linger, -1};
@@ -246,15 +262,9 @@ static PyObject *serve_each(struct line_object *line, const struct serving *how,
         PyObject *data = ring_next(line->ring, &limit);
         if (data == NULL || data == Py_None)
             return data;
-        bool ran;
-        int done = serve_one(line, how, data, &ran);
-        if (done == 0)
-            return data;
-        Py_DECREF(data);
-        if (done < 0)
-            return NULL;
-        if (ran && !role_take(line->role))
-            Py_RETURN_FALSE;
+        PyObject *gives;
+        if (ends_serving(line, how, data, &gives))
+            return gives;
     }
 }
 
@@ -274,15 +284,9 @@ const char line_serve_ready_doc[] =
 static PyObject *serve_those(struct line_object *line, const struct serving *how, PyObject *data) {
     struct module_state *state = line_state(line);
     for (long count = 1; data != NULL; count++) {
-        bool ran;
-        int done = serve_one(line, how, data, &ran);
-        if (done == 0)
-            return data;
-        Py_DECREF(data);
-        if (done < 0)
-            return NULL;
-        if (ran && !role_take(line->role))
-            Py_RETURN_FALSE;
+        PyObject *gives;
+        if (ends_serving(line, how, data, &gives))
+            return gives;
         bool enough = how->shares && count >= how->share && !line_is_empty(how->queued);
         if (PyObject_Size(line->ready) <= 0 || line_is_dead(line) || enough)
             Py_RETURN_NONE;
