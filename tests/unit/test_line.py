@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import itertools
 import socket
 import sys
 import threading
@@ -115,7 +114,7 @@ class ServedLink:
         self.corked: deque[list[bytes]] = deque()
         tables: list[Any] = [self.calls, {}, {}, (), (), self.corked, (), {}]
         deadlines = SimpleNamespace(due=0.0)
-        rest = itertools.count(1, 2).__next__, None, deadlines, ready, (100, 3, 1000.0)
+        rest = None, deadlines, ready, (1, 100, 3, 1000.0)
         self.line = core.Line(ring, self.role, self, *tables, *rest)
         exposed = {
             name: SimpleNamespace(function=self._function(name), plain=((), 0), slow=0) for name in ("one", "two")

@@ -56,8 +56,6 @@ static PyObject *exchange(struct function_object *function, struct line_object *
     struct limit limit = {(int64_t)(function->timeout * 1e9), -1};
     uint64_t id = line_next_id(line);
     plain_begin(&out);
-    if (id == 0)
-        return NULL;
     if (!plain_put_request(&out, id, function->name, args, count, function->timeout))
         return Py_NewRef(Py_NotImplemented);
     int sent = ring_push_at_once(line->ring, out.bytes, out.size);
@@ -73,7 +71,8 @@ static PyObject *exchange(struct function_object *function, struct line_object *
 
 /* Whether the short way is open: a link that was used a moment ago, and on which nothing else goes on. */
 static bool is_open(const struct function_object *function, struct line_object *line) {
-    return line_is_fresh(line, function->probe_after) && !line_is_dead(line) && line_is_empty(line->calls) && line_is_empty(line->inlets) &&
+    return line_is_fresh(line, patience_rough_clock(), function->probe_after) && !line_is_dead(line) &&
+           line_is_empty(line->calls) && line_is_empty(line->inlets) &&
            line_is_empty(line->dropped) && line_may_send(line) && role_take(line->role);
 }
 

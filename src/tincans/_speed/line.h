@@ -19,8 +19,8 @@ struct role_object {
     _Atomic bool held;
 };
 
-static inline bool role_take(struct role_object *role) { return !atomic_exchange(&role->held, true); }
-static inline void role_leave(struct role_object *role) { atomic_store(&role->held, false); }
+static inline bool role_take(struct role_object *role) { return flag_take(&role->held); }
+static inline void role_leave(struct role_object *role) { flag_leave(&role->held); }
 
 /* Some of a link's own containers, in which Python says what else goes on; and what the last call left for the next. */
 struct line_object {
@@ -30,12 +30,13 @@ struct line_object {
     PyObject *link;
     PyObject *calls, *running, *inlets, *dropped, *posted, *corked, *parked; /* of the link and its session */
     PyObject *attended; /* of the reactor: the links that somebody looks after */
-    PyObject *new_id, *rebuild, *deadlines;
+    PyObject *rebuild, *deadlines;
     PyObject *ready;          /* of a stream's connection */
     Py_ssize_t cork_bytes;    /* a shorter message may be corked, */
     Py_ssize_t cork_messages; /* so many leave together at the latest, */
     int64_t cork_time;        /* nanoseconds: what comes so soon after the last one belongs to the same burst */
     PyObject *name, *exposed, *function, *shape; /* of the last request that was run */
+    uint64_t next_id;                            /* of a call; every other one is the other side's */
     int64_t used;                                /* when it was asked last, in nanoseconds */
     int64_t quiet;                               /* since when there are answers that wake nobody yet; 0: there are none */
     unsigned long long heard;
@@ -65,9 +66,9 @@ static inline struct module_state *line_state(struct line_object *line) {
     return PyType_GetModuleState(Py_TYPE(line->role));
 }
 
-/* Notes that the line is used now. Whether it was a moment ago: else it needs a closer look first. */
-static inline bool line_is_fresh(struct line_object *line, int64_t moment) {
-    int64_t now = patience_clock(), before = line->used;
+/* Notes that the line is used `now`. Whether it was a moment ago: else it needs a closer look first. */
+static inline bool line_is_fresh(struct line_object *line, int64_t now, int64_t moment) {
+    int64_t before = line->used;
     line->used = now;
     return now - before <= moment;
 }
@@ -94,8 +95,13 @@ static inline void line_wake(struct line_object *line) {
     ring_wake(line->ring);
 }
 
-/* The next id of a call; 0 with an exception. */
-uint64_t line_next_id(struct line_object *line);
+/* The next id of a call. */
+static inline uint64_t line_next_id(struct line_object *line) {
+    uint64_t id = line->next_id;
+    line->next_id += 2;
+    return id;
+}
+
 /* With the role: whoever waits for this plain answer has it now. 1; 0: it is something else, -1: exception. */
 int line_take_answer(struct line_object *line, PyObject *data);
 /* False with an exception when this is not what the line is over. */

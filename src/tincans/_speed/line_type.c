@@ -78,13 +78,6 @@ bool line_is_over(struct line_object *line, bool ring) {
     return false;
 }
 
-uint64_t line_next_id(struct line_object *line) {
-    PyObject *number = PyObject_CallNoArgs(line->new_id);
-    uint64_t id = number == NULL ? 0 : PyLong_AsUnsignedLongLong(number);
-    Py_XDECREF(number);
-    return id == (uint64_t)-1 ? 0 : id;
-}
-
 int line_cork(struct line_object *line, const struct writer *out) {
     PyObject *bytes = PyBytes_FromStringAndSize((const char *)out->bytes, (Py_ssize_t)out->size);
     PyObject *parts = bytes == NULL ? NULL : PyList_New(1);
@@ -131,14 +124,14 @@ static const size_t places[] = {
     offsetof(struct line_object, ring),     offsetof(struct line_object, role),    offsetof(struct line_object, link),
     offsetof(struct line_object, calls),    offsetof(struct line_object, running), offsetof(struct line_object, inlets),
     offsetof(struct line_object, dropped),  offsetof(struct line_object, posted),  offsetof(struct line_object, corked),
-    offsetof(struct line_object, parked),   offsetof(struct line_object, attended), offsetof(struct line_object, new_id),
+    offsetof(struct line_object, parked),   offsetof(struct line_object, attended),
     offsetof(struct line_object, rebuild),  offsetof(struct line_object, deadlines), offsetof(struct line_object, ready),
     /* and what the last request leaves */
     offsetof(struct line_object, name),     offsetof(struct line_object, exposed), offsetof(struct line_object, function),
     offsetof(struct line_object, shape),
 };
 #define PLACES (sizeof places / sizeof *places)
-#define GIVEN 15
+#define GIVEN 14
 
 static PyObject **place_of(PyObject *self, size_t number) { return (PyObject **)((char *)self + places[number]); }
 
@@ -148,18 +141,20 @@ static PyObject *line_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) 
     bool over_ring = right && Py_IS_TYPE(PyTuple_GET_ITEM(args, 0), state->ring_type);
     double cork_time = 0;
     Py_ssize_t cork_bytes = 0, cork_messages = 0;
+    unsigned long long next_id = 0;
     if (!right || (!over_ring && PyTuple_GET_ITEM(args, 0) != Py_None) ||
         !Py_IS_TYPE(PyTuple_GET_ITEM(args, 1), state->role_type) || !PyTuple_Check(PyTuple_GET_ITEM(args, GIVEN))) {
         PyErr_SetString(PyExc_TypeError, "Line takes a Ring, a Role, the link and what it needs of it (_core.pyi).");
         return NULL;
     }
-    if (!PyArg_ParseTuple(PyTuple_GET_ITEM(args, GIVEN), "nnd", &cork_bytes, &cork_messages, &cork_time))
+    if (!PyArg_ParseTuple(PyTuple_GET_ITEM(args, GIVEN), "Knnd", &next_id, &cork_bytes, &cork_messages, &cork_time))
         return NULL;
     PyObject *self = type->tp_alloc(type, 0);
     for (size_t i = over_ring ? 0 : 1; self != NULL && i < GIVEN; i++)
         *place_of(self, i) = Py_NewRef(PyTuple_GET_ITEM(args, i));
     if (self != NULL) {
         struct line_object *line = (struct line_object *)self;
+        line->next_id = next_id;
         line->cork_bytes = cork_bytes;
         line->cork_messages = cork_messages;
         line->cork_time = (int64_t)(cork_time * 1e9);
@@ -197,9 +192,14 @@ static PyObject *line_wake_now(PyObject *self, PyObject *Py_UNUSED(unused)) {
     Py_RETURN_NONE;
 }
 
+static PyObject *line_new_id(PyObject *self, PyObject *Py_UNUSED(unused)) {
+    return PyLong_FromUnsignedLongLong(line_next_id((struct line_object *)self));
+}
+
 static PyMethodDef line_methods[] = {
     {"serve", (PyCFunction)(void (*)(void))line_serve, METH_FASTCALL, line_serve_doc},
     {"serve_ready", (PyCFunction)(void (*)(void))line_serve_ready, METH_FASTCALL, line_serve_ready_doc},
+    {"new_id", line_new_id, METH_NOARGS, "new_id()\n--\n\nThe next id of a call."},
     {"wake", line_wake_now, METH_NOARGS, line_wake_doc},
     {"take_answers", line_take_answers, METH_O, line_take_answers_doc},
     {"take_ready", line_take_ready, METH_NOARGS, line_take_ready_doc},

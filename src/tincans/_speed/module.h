@@ -11,6 +11,25 @@
 
 #include "link.h"
 
+/* A flag that is only touched with the GIL: taking it needs no locked instruction then. Whether it was free. */
+static inline bool flag_take(_Atomic bool *flag) {
+#ifdef Py_GIL_DISABLED
+    return !atomic_exchange(flag, true);
+#else
+    bool was_free = !atomic_load_explicit(flag, memory_order_relaxed);
+    atomic_store_explicit(flag, true, memory_order_relaxed);
+    return was_free;
+#endif
+}
+
+static inline void flag_leave(_Atomic bool *flag) {
+#ifdef Py_GIL_DISABLED
+    atomic_store(flag, false);
+#else
+    atomic_store_explicit(flag, false, memory_order_relaxed);
+#endif
+}
+
 struct module_state {
     PyTypeObject *ring_type, *patience_type, *role_type, *line_type, *function_type, *started_type, *tap_type, *tray_type;
     PyObject *error, *disconnected, *closed, *protocol, *too_large, *unsendable; /* classes of tincans.errors */

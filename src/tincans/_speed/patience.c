@@ -24,10 +24,20 @@
 
 static int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 
-int64_t patience_clock(void) {
+static int64_t clock_of(clockid_t id) {
     struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
+    clock_gettime(id, &time);
     return (int64_t)time.tv_sec * 1000000000 + time.tv_nsec;
+}
+
+int64_t patience_clock(void) { return clock_of(CLOCK_MONOTONIC); }
+
+int64_t patience_rough_clock(void) {
+#ifdef CLOCK_MONOTONIC_COARSE
+    return clock_of(CLOCK_MONOTONIC_COARSE);
+#else
+    return patience_clock();
+#endif
 }
 
 static atomic_int spinning;

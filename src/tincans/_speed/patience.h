@@ -26,6 +26,8 @@ struct patience {
 
 /* Monotonic nanoseconds. */
 int64_t patience_clock(void);
+/* The same to a few milliseconds, which costs a third. */
+int64_t patience_rough_clock(void);
 /* Starts anew with `most` nanoseconds, or 0 when this program may run on one CPU only. */
 void patience_set(struct patience *patience, int64_t most);
 /* Whether spinning paid lately. */

@@ -23,12 +23,12 @@ static void unlock_end(struct ring_object *ring) { atomic_store(&ring->ending, f
 
 static void free_when_empty(struct ring_object *ring) {
     lock_end(ring);
-    if (!ring->freed && !atomic_exchange(&ring->sending, true)) {
-        if (!atomic_exchange(&ring->receiving, true)) {
+    if (!ring->freed && flag_take(&ring->sending)) {
+        if (flag_take(&ring->receiving)) {
             ring->freed = true; /* and both directions stay taken for ever */
             link_free(&ring->link);
         } else {
-            atomic_store(&ring->sending, false);
+            flag_leave(&ring->sending);
         }
     }
     unlock_end(ring);
@@ -42,7 +42,7 @@ bool ring_enter(struct ring_object *ring, _Atomic bool *direction) {
         PyErr_SetString(state->closed, "This connection belongs to the parent process; a forked child opens its own.");
         return false;
     }
-    if (!atomic_exchange(direction, true)) {
+    if (flag_take(direction)) {
         if (!atomic_load(&ring->link.closed))
             return true;
         ring_leave(ring, direction);
@@ -56,7 +56,7 @@ bool ring_enter(struct ring_object *ring, _Atomic bool *direction) {
 }
 
 void ring_leave(struct ring_object *ring, _Atomic bool *direction) {
-    atomic_store(direction, false);
+    flag_leave(direction);
     if (atomic_load(&ring->link.closed))
         free_when_empty(ring);
 }

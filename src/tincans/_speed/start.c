@@ -55,7 +55,7 @@ static int cork(struct line_object *line, const struct writer *out) {
 
 /* Whether it may be sent the short way: at once, or, over a stream, in the middle of a burst. */
 static bool is_open(const struct function_object *function, struct line_object *line) {
-    bool fresh = line_is_fresh(line, line->ring == NULL ? line->cork_time : function->probe_after);
+    bool fresh = line_is_fresh(line, patience_clock(), line->ring == NULL ? line->cork_time : function->probe_after);
     if (!fresh || !line->background || line_is_dead(line))
         return false;
     return line->ring != NULL ? line_may_send(line) : !line_is_empty(line->calls) && line_is_empty(line->posted);
@@ -81,12 +81,10 @@ static int send(struct line_object *line, struct started_object *future, const s
 PyObject *function_start(struct function_object *function, struct line_object *line, PyObject *const *args,
                          Py_ssize_t count) {
     struct writer out;
-    uint64_t id = 0;
     plain_begin(&out);
     if (!is_open(function, line))
         return Py_NewRef(Py_NotImplemented);
-    if ((id = line_next_id(line)) == 0)
-        return NULL;
+    uint64_t id = line_next_id(line);
     if (!plain_put_request(&out, id, function->name, args, count, function->timeout))
         return Py_NewRef(Py_NotImplemented);
     struct started_object *future = make_future(function, line, id);

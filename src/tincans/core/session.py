@@ -10,6 +10,7 @@ Rules of this file
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 from typing import Any
 
 from tincans.core.messages import Request
@@ -33,7 +34,7 @@ class Session:
 
     def __init__(self, *, connecting: bool) -> None:
         first = 1 if connecting else 2
-        self.new_id = itertools.count(first, 2).__next__
+        self.new_id: Callable[[], int] = itertools.count(first, 2).__next__
         self.other_id = itertools.count(3 - first, 2).__next__  # for wires without ids: as the other side would count
         self._parity = first & 1
         self.other_parity = 1 - self._parity

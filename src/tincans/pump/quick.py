@@ -103,8 +103,10 @@ def _line(link: Link, core: Any, ring: Any, rebuild: Any, ready: deque[bytes] | 
 
     session, attended = link.session, link.reactor.attended
     tables = session.calls, session.running, session.inlets, link.dropped, link.posted, link.corked, link.parked
-    cork = link.short, CORK_MESSAGES, CORK_SECONDS
-    return core.Line(ring, link.reading, link, *tables, attended, session.new_id, rebuild, link.deadlines, ready, cork)
+    numbers = session.new_id(), link.short, CORK_MESSAGES, CORK_SECONDS
+    line = core.Line(ring, link.reading, link, *tables, attended, rebuild, link.deadlines, ready, numbers)
+    session.new_id = line.new_id  # from now on both languages count there
+    return line
 
 
 class AloneString:
