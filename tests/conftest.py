@@ -135,7 +135,13 @@ def is_worker(config: pytest.Config) -> bool:
 
 
 def left_behind(place: Path) -> list[str]:
-    """Files in the runtime directory, programs we started, and threads that an exit would wait for."""
+    """Files in the runtime directory, programs we started, and threads that an exit would wait for.
+
+    A program that was killed stays in the list of services until the next one looks there, as every start does: so do we.
+    """
+    from tincans.toolkit.files import runtime_directory  # not before the directory is said
+
+    runtime_directory.services()
     files = [f"the file {path}" for path in place.rglob("*") if not path.is_dir()]
     programs = [
         f"the program {child.pid}: {' '.join(child.cmdline())}"
