@@ -137,7 +137,7 @@ def is_worker(config: pytest.Config) -> bool:
 def left_behind(place: Path) -> list[str]:
     """Files in the runtime directory, programs we started, and threads that an exit would wait for.
 
-    A program that was killed stays in the list of services until the next one looks there, as every start does: so do we.
+    A program that was killed stays in the list of services until somebody looks there, as every start does: so do we.
     """
     from tincans.toolkit.files import runtime_directory  # not before the directory is said
 
