@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -16,7 +15,6 @@ from aio_stage import address, alice_and_bob, everywhere, play, until
 
 import tincans
 from tincans import aio
-from tincans.aio.execution import eager_task
 from tincans.aio.link import LOOKS_IN_A_ROW
 
 
@@ -462,72 +460,3 @@ def test_a_large_array_comes_back_whole(method: str) -> None:
             assert all((each == array).all() for each in back)
 
     play(main)
-
-
-def test_a_message_over_the_limit_is_refused_and_the_peer_lives_on() -> None:
-    async def length(data: bytes) -> int:
-        return len(data)
-
-    async def main() -> None:
-        async with aio.serve(address("unix")) as alice:
-            alice.expose(length)
-            async with aio.connect(f"{alice.url}?max_message=1M&descriptors=no") as bob:
-                with pytest.raises(tincans.TooLargeError):
-                    await bob.call.length(b"x" * 2_000_000)
-                assert await bob.call.length(b"x" * 900_000) == 900_000
-
-    play(main)
-
-
-@pytest.mark.parametrize("method", ["local", "unix"])
-def test_of_many_at_once_only_what_is_too_large_fails(method: str) -> None:
-    async def filled(size: int, data: str) -> str:
-        await asyncio.sleep(0.01)
-        return "x" * size
-
-    async def at_once(size: int) -> str:
-        return "x" * size
-
-    async def main() -> None:
-        async with aio.serve(f"{address(method)}?max_message=1000") as alice:
-            alice.expose(filled)
-            alice.expose(at_once)
-            async with aio.connect(alice.url) as connected:
-                bob = connected.with_options(timeout=5.0)
-                for _ in range(3):  # the first one goes another way than those that follow
-                    with pytest.raises(tincans.TooLargeError):
-                        await bob.call.at_once(2000)
-                for sizes in ((2000, 1), (1, 2000)):  # the answer, then the request
-                    asked = [(1, "y")] * 5 + [(sizes[0], "y" * sizes[1])] + [(1, "y")] * 4
-                    results = await asyncio.gather(*[bob.call.filled(*each) for each in asked], return_exceptions=True)
-                    kinds = [type(result).__name__ for result in results]
-                    assert kinds == ["str"] * 5 + ["TooLargeError"] + ["str"] * 4
-
-    play(main)
-
-
-def test_a_function_starts_at_once_whatever_other_threads_put_into_the_loop() -> None:
-    class Crowded(asyncio.SelectorEventLoop):
-        """As if another thread were quicker, each time."""
-
-        def create_task(self, *words: Any, **named: Any) -> Any:
-            task = super().create_task(*words, **named)
-            self.call_soon(order.append, "another thread's")
-            return task
-
-    order: list[str] = []
-
-    async def step() -> None:
-        order.append("ours")
-
-    loop = Crowded()
-    try:
-        loop.call_soon(lambda: eager_task(loop, step()))
-        loop.call_soon(loop.stop)
-        loop.run_forever()
-        loop.call_soon(loop.stop)
-        loop.run_forever()
-    finally:
-        loop.close()
-    assert order[0] == "ours"
-    assert "another thread's" in order or sys.version_info >= (3, 12)

@@ -72,8 +72,8 @@ static PyObject *exchange(struct function_object *function, struct line_object *
 /* Whether the short way is open: a link that was used a moment ago, and on which nothing else goes on. */
 static bool is_open(const struct function_object *function, struct line_object *line) {
     return line_is_fresh(line, patience_rough_clock(), function->probe_after) && !line_is_dead(line) &&
-           line_is_empty(line->calls) && line_is_empty(line->inlets) &&
-           line_is_empty(line->dropped) && line_may_send(line) && role_take(line->role);
+           line_is_empty(line->calls) && line_is_empty(line->inlets) && line_is_empty(line->dropped) &&
+           line_may_send(line) && role_take(line->role);
 }
 
 PyObject *function_ask(struct function_object *function, struct line_object *line, PyObject *const *args,

@@ -108,6 +108,8 @@ int line_take_answer(struct line_object *line, PyObject *data);
 bool line_is_over(struct line_object *line, bool ring);
 /* The error that is set, which is set no longer, with its traceback. */
 PyObject *line_take_error(void);
+/* Has somebody look after the link, if nobody does. -1 with an exception. */
+int line_attend(struct line_object *line);
 /* Calls a method of the link, without arguments. -1 with an exception. */
 int line_tell(struct line_object *line, PyObject *method);
 /* Gives the role back, and wakes one who may want it; an exception that is set stays. -1 with an exception. */

@@ -79,7 +79,7 @@ bool line_is_over(struct line_object *line, bool ring) {
 }
 
 int line_cork(struct line_object *line, const struct writer *out) {
-    PyObject *bytes = PyBytes_FromStringAndSize((const char *)out->bytes, (Py_ssize_t)out->size);
+    PyObject *bytes = plain_bytes(out);
     PyObject *parts = bytes == NULL ? NULL : PyList_New(1);
     if (parts == NULL) {
         Py_XDECREF(bytes);
@@ -90,6 +90,11 @@ int line_cork(struct line_object *line, const struct writer *out) {
     Py_DECREF(parts);
     Py_XDECREF(done);
     return done == NULL ? -1 : 0;
+}
+
+int line_attend(struct line_object *line) {
+    int attended = PyDict_Contains(line->attended, line->link);
+    return attended == 0 ? line_tell(line, line_state(line)->look_soon) : attended < 0 ? -1 : 0;
 }
 
 int line_tell(struct line_object *line, PyObject *method) {
@@ -105,7 +110,7 @@ static bool needs_attention(struct line_object *line) {
 }
 
 int line_leave(struct line_object *line) {
-    struct module_state *state = module_state_of((PyObject *)line->ring);
+    struct module_state *state = line_state(line);
     PyObject *type, *value, *traceback;
     bool alive = !atomic_load_explicit(&line->ring->link.closed, memory_order_relaxed);
     if (alive && !needs_attention(line) && line_is_empty(line->parked)) {
@@ -133,7 +138,7 @@ static const size_t places[] = {
 #define PLACES (sizeof places / sizeof *places)
 #define GIVEN 14
 
-static PyObject **place_of(PyObject *self, size_t number) { return (PyObject **)((char *)self + places[number]); }
+static PyObject **place_of(PyObject *self, size_t number) { return object_at(self, places[number]); }
 
 static PyObject *line_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
     struct module_state *state = PyType_GetModuleState(type);

@@ -78,8 +78,6 @@ static const struct {
 };
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 
-static PyObject **place_in(struct module_state *state, size_t place) { return (PyObject **)((char *)state + place); }
-
 static int load_errors(struct module_state *state) {
     PyObject *errors = PyImport_ImportModule("tincans.errors");
     if (errors == NULL)
@@ -87,7 +85,7 @@ static int load_errors(struct module_state *state) {
     int result = 0;
     for (size_t i = 0; i < COUNT(error_classes) && result == 0; i++) {
         PyObject *class = PyObject_GetAttrString(errors, error_classes[i].name);
-        *place_in(state, error_classes[i].place) = class;
+        *object_at(state, error_classes[i].place) = class;
         result = class == NULL ? -1 : 0;
     }
     Py_DECREF(errors);
@@ -96,7 +94,7 @@ static int load_errors(struct module_state *state) {
 
 static int make_names(struct module_state *state) {
     for (size_t i = 0; i < COUNT(names); i++)
-        if ((*place_in(state, names[i].place) = PyUnicode_InternFromString(names[i].name)) == NULL)
+        if ((*object_at(state, names[i].place) = PyUnicode_InternFromString(names[i].name)) == NULL)
             return -1;
     return 0;
 }
@@ -104,7 +102,7 @@ static int make_names(struct module_state *state) {
 static int make_types(PyObject *module, struct module_state *state) {
     for (size_t i = 0; i < COUNT(types); i++) {
         PyObject *type = PyType_FromModuleAndSpec(module, types[i].spec, NULL);
-        *place_in(state, types[i].place) = type;
+        *object_at(state, types[i].place) = type;
         if (type == NULL || PyModule_AddType(module, (PyTypeObject *)type) < 0)
             return -1;
     }
@@ -127,20 +125,20 @@ static int execute(PyObject *module) {
 static int traverse(PyObject *module, visitproc visit, void *arg) {
     struct module_state *state = PyModule_GetState(module);
     for (size_t i = 0; i < COUNT(types); i++)
-        Py_VISIT(*place_in(state, types[i].place));
+        Py_VISIT(*object_at(state, types[i].place));
     for (size_t i = 0; i < COUNT(error_classes); i++)
-        Py_VISIT(*place_in(state, error_classes[i].place));
+        Py_VISIT(*object_at(state, error_classes[i].place));
     return 0;
 }
 
 static int clear(PyObject *module) {
     struct module_state *state = PyModule_GetState(module);
     for (size_t i = 0; i < COUNT(types); i++)
-        Py_CLEAR(*place_in(state, types[i].place));
+        Py_CLEAR(*object_at(state, types[i].place));
     for (size_t i = 0; i < COUNT(error_classes); i++)
-        Py_CLEAR(*place_in(state, error_classes[i].place));
+        Py_CLEAR(*object_at(state, error_classes[i].place));
     for (size_t i = 0; i < COUNT(names); i++)
-        Py_CLEAR(*place_in(state, names[i].place));
+        Py_CLEAR(*object_at(state, names[i].place));
     return 0;
 }
 

@@ -11,6 +11,9 @@
 
 #include "link.h"
 
+/* The object that a structure holds at this offset. */
+static inline PyObject **object_at(void *structure, size_t offset) { return (PyObject **)((char *)structure + offset); }
+
 /* A flag that is only touched with the GIL: taking it needs no locked instruction then. Whether it was free. */
 static inline bool flag_take(_Atomic bool *flag) {
 #ifdef Py_GIL_DISABLED

@@ -42,6 +42,7 @@ PyObject *plain_take_array(struct reader *in, uint64_t size);
 
 /* For who needs no Python object of the whole message (line_type.c): written to the stack, false when not plain. */
 void plain_begin(struct writer *out);
+PyObject *plain_bytes(const struct writer *out);
 bool plain_put_request(struct writer *out, uint64_t id, PyObject *name, PyObject *const *args, Py_ssize_t number,
                        double timeout);
 bool plain_put_reply(struct writer *out, PyObject *id, PyObject *value);

@@ -129,10 +129,14 @@ static bool put_rich(struct writer *out, uint8_t between) {
     return plain_put_byte(out, between) && plain_put_byte(out, TRUE_BYTE);
 }
 
+PyObject *plain_bytes(const struct writer *out) {
+    return PyBytes_FromStringAndSize((const char *)out->bytes, (Py_ssize_t)out->size);
+}
+
 static PyObject *written(const struct writer *out, bool plain) {
     if (!plain)
         Py_RETURN_NONE;
-    return PyBytes_FromStringAndSize((const char *)out->bytes, (Py_ssize_t)out->size);
+    return plain_bytes(out);
 }
 
 static bool begin_request(struct writer *out) { return plain_put_byte(out, 0x96) && plain_put_byte(out, TAG_REQUEST); }

@@ -112,7 +112,7 @@ static int push(struct line_object *line, const struct writer *out, const struct
 }
 
 static PyObject *tell_bytes(PyObject *callable, const struct writer *out) {
-    PyObject *bytes = PyBytes_FromStringAndSize((const char *)out->bytes, (Py_ssize_t)out->size);
+    PyObject *bytes = plain_bytes(out);
     PyObject *told = bytes == NULL ? NULL : PyObject_CallOneArg(callable, bytes);
     Py_XDECREF(bytes);
     return told;
@@ -207,8 +207,7 @@ static int let_others_read(struct line_object *line, const struct serving *how, 
     role_leave(line->role);
     if (!line_is_empty(line->parked) && line_tell(line, state->nudge_next) < 0)
         return -1;
-    int attended = PyDict_Contains(line->attended, line->link);
-    return attended == 0 ? line_tell(line, state->look_soon) : attended < 0 ? -1 : 0;
+    return line_attend(line);
 }
 
 /* With the role, which is given back: what `suits` has found is run. From the moment when the role is free, another thread

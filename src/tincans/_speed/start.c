@@ -44,13 +44,10 @@ static int expect_by(struct line_object *line, double deadline) {
 
 /* Over a stream: it leaves together with those before and after it. -1 with an exception. */
 static int cork(struct line_object *line, const struct writer *out) {
-    struct module_state *state = line_state(line);
     if (line_cork(line, out) < 0)
         return -1;
-    if (PyObject_Size(line->corked) >= line->cork_messages)
-        return line_tell(line, state->uncork);
-    int attended = PyDict_Contains(line->attended, line->link);
-    return attended == 0 ? line_tell(line, state->look_soon) : attended < 0 ? -1 : 0;
+    bool enough = PyObject_Size(line->corked) >= line->cork_messages;
+    return enough ? line_tell(line, line_state(line)->uncork) : line_attend(line);
 }
 
 /* Whether it may be sent the short way: at once, or, over a stream, in the middle of a burst. */
@@ -63,19 +60,14 @@ static bool is_open(const struct function_object *function, struct line_object *
 
 /* 1: it is in the table and its request has left, 0: neither, -1: exception. */
 static int send(struct line_object *line, struct started_object *future, const struct writer *out) {
-    if (line->ring == NULL && (Py_ssize_t)out->size >= line->cork_bytes)
-        return 0;
     if (PyDict_SetItem(line->calls, future->id, (PyObject *)future) < 0)
         return -1;
-    if (line->ring == NULL && line_is_dead(line)) /* since it was looked at: what ends a link goes through the table */
-        return PyDict_Contains(line->calls, future->id) != 1 ? 0 : PyDict_DelItem(line->calls, future->id);
-    if (line->ring == NULL)
+    if (line->ring == NULL && !line_is_dead(line)) /* by now: what ends a link goes through the table, and found this */
         return cork(line, out) < 0 ? -1 : 1;
-    int sent = ring_push_at_once(line->ring, out->bytes, out->size);
-    if (sent > 0)
+    if (line->ring != NULL && ring_push_at_once(line->ring, out->bytes, out->size) > 0)
         return 1;
     PyErr_Clear(); /* what is wrong is found again by who sends otherwise */
-    return PyDict_DelItem(line->calls, future->id);
+    return PyDict_Contains(line->calls, future->id) == 1 ? PyDict_DelItem(line->calls, future->id) : 0;
 }
 
 PyObject *function_start(struct function_object *function, struct line_object *line, PyObject *const *args,
@@ -85,7 +77,8 @@ PyObject *function_start(struct function_object *function, struct line_object *l
     if (!is_open(function, line))
         return Py_NewRef(Py_NotImplemented);
     uint64_t id = line_next_id(line);
-    if (!plain_put_request(&out, id, function->name, args, count, function->timeout))
+    if (!plain_put_request(&out, id, function->name, args, count, function->timeout) ||
+        (line->ring == NULL && (Py_ssize_t)out.size >= line->cork_bytes))
         return Py_NewRef(Py_NotImplemented);
     struct started_object *future = make_future(function, line, id);
     int sent = future == NULL ? -1 : send(line, future, &out);

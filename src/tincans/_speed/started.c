@@ -121,7 +121,7 @@ static const size_t places[] = {
 };
 #define PLACES (sizeof places / sizeof *places)
 
-static PyObject **place_of(PyObject *self, size_t number) { return (PyObject **)((char *)self + places[number]); }
+static PyObject **place_of(PyObject *self, size_t number) { return object_at(self, places[number]); }
 
 static int started_traverse(PyObject *self, visitproc visit, void *arg) {
     Py_VISIT(Py_TYPE(self));

@@ -22,7 +22,7 @@ from tincans.aio.background import LoopBackground, in_thread
 from tincans.aio.board import Board, Elements
 from tincans.aio.execution import AsyncExecutor
 from tincans.aio.flows import AsyncIncoming
-from tincans.aio.link import AsyncLink, PlainRequest
+from tincans.aio.link import AsyncLink
 from tincans.aio.native_board import whole_board
 from tincans.contracts import Buffer, Parts, Transport, Wire
 from tincans.core.address import Address
@@ -42,7 +42,7 @@ from tincans.errors import (
 from tincans.pump import plain_serving
 from tincans.pump.calling import PLAIN, Reading, answer_left, request_left
 from tincans.pump.dialing import FIRST_BACKOFF, Attempts, Dialer, backoffs
-from tincans.pump.execution import release
+from tincans.pump.execution import PlainRequest, release
 from tincans.pump.link import Link
 from tincans.toolkit.deadline import deadline_of, left_of
 from tincans.toolkit.fork_guard import abandon_in_child

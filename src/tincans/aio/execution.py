@@ -19,22 +19,27 @@ from typing import Any, cast
 
 from tincans.aio.background import LoopBackground, on_loop
 from tincans.aio.flows import send_out
-from tincans.aio.link import AsyncLink, PlainRequest
+from tincans.aio.link import AsyncLink
 from tincans.core.dispatch import Dispatcher, Exposed
 from tincans.core.messages import Reply, Request
 from tincans.core.signature import is_async
 from tincans.core.streams import WINDOW
 from tincans.errors import CallCancelledError, TincansError
-from tincans.pump.execution import UNCANCELLABLE, Executor, Running, calling_now, may_have_happened, request_of
+from tincans.pump.execution import (
+    UNCANCELLABLE,
+    Executor,
+    PlainRequest,
+    Running,
+    calling_now,
+    may_have_happened,
+    request_of,
+)
 from tincans.pump.link import Link
 from tincans.pump.references import CALL_BACK
 from tincans.pump.turns import UNBOUNDED
 
 AMONG_THE_LAST = 8
 """Places in a loop's queue, from its end, in which a step that has just been put there is looked for."""
-
-MANY = 10_000
-"""Calls of one link that are under way: whether there may be more is said by who counts them (core/session.py)."""
 
 
 class AsyncExecutor(Executor):
@@ -77,16 +82,17 @@ class AsyncExecutor(Executor):
         False: it is something else, and nothing of it was run.
         """
         id, name, args, _ = found
-        exposed, running, quick = self.dispatcher.exposed.get(name), link.session.running, link.quick
+        exposed, quick = self.dispatcher.exposed.get(name), link.quick
         if exposed is None or quick is None or not self._on_loop.get(exposed) or not quick.fits(args, exposed.plain):
             return False
-        if id & 1 != link.session.other_parity or not id or id in running or len(running) > MANY:
+        if not id:  # nobody waits for an answer
             return False
-        running[id] = UNCANCELLABLE
+        link.session.check_opening(id)
+        link.session.running[id] = UNCANCELLABLE
         try:
             result = exposed.function(*args)
             if hasattr(result, "__await__"):
-                self._start_task(link, id, self._serve_plain(link, found, result))
+                self._start_task(link, id, self._serve(link, found, result))
             else:
                 self.answer(link, request_of(found), result)
         except BaseException as error:  # also sys.exit(): its caller waits for an answer
@@ -142,33 +148,28 @@ class AsyncExecutor(Executor):
         if id and id in link.session.running:
             link.session.running[id] = Running(cast("Callable[[], None]", task.cancel))
 
-    async def _serve(self, link: AsyncLink, request: Request[Any], awaitable: Awaitable[Any]) -> None:
-        calling_now.set((link, request))
+    async def _serve(self, link: AsyncLink, asked: Request[Any] | PlainRequest, awaitable: Awaitable[Any]) -> None:
+        calling_now.set((link, asked))
         try:
             result = await awaitable
         except asyncio.CancelledError:
-            self.fail(link, request, CallCancelledError("The call was cancelled in the serving program."))
+            reason = CallCancelledError("The call was cancelled in the serving program.")
+            self.fail(link, request_of(asked), reason)
             raise
         except BaseException as error:
-            self.fail(link, request, error)
+            self.fail(link, request_of(asked), error)
         else:
-            self._answer_safely(link, request, result)
+            if not isinstance(asked, tuple) or not self._answer_plainly(link, asked[0], result):
+                self._answer_safely(link, request_of(asked), result)
 
-    async def _serve_plain(self, link: AsyncLink, found: PlainRequest, awaitable: Awaitable[Any]) -> None:
-        calling_now.set((link, found))
-        try:
-            result = await awaitable
-        except asyncio.CancelledError:
-            self.fail(link, request_of(found), CallCancelledError("The call was cancelled in the serving program."))
-            raise
-        except BaseException as error:
-            self.fail(link, request_of(found), error)
-        else:
-            data = link.quick.reply(found[0], result)  # type: ignore[union-attr]
-            if data is None or len(data) > link.connection.max_message:
-                self._answer_safely(link, request_of(found), result)
-            elif link.session.running.pop(found[0], None) is not None:
-                link.reply_plain(data)
+    def _answer_plainly(self, link: AsyncLink, id: int, result: Any) -> bool:
+        """Answer a plain request in few steps. False: what it is answered by is not plain, or too large."""
+        data = None if link.quick is None else link.quick.reply(id, result)
+        if data is None or len(data) > link.connection.max_message:
+            return False
+        if link.session.running.pop(id, None) is not None:
+            link.reply_plain(data)
+        return True
 
     def _stream(self, link: Link, request: Request[Any], result: Any) -> None:
         if not hasattr(result, "__anext__"):

@@ -14,7 +14,7 @@ from typing import Any
 
 from tincans.aio.background import Loop, LoopBackground, in_thread, on_loop
 from tincans.aio.execution import AsyncExecutor
-from tincans.aio.link import AsyncLink, PlainRequest
+from tincans.aio.link import AsyncLink
 from tincans.aio.local_hub import LoopHub, ThreadAsker
 from tincans.contracts import Connection, Wire
 from tincans.contracts.protocol import PublicProtocol
@@ -22,7 +22,7 @@ from tincans.core.log import log
 from tincans.errors import ClosedError, TincansError
 from tincans.finder import Method, method_of
 from tincans.pump.door import ACCEPTS_AT_ONCE, Door, Keeper
-from tincans.pump.execution import awaited
+from tincans.pump.execution import PlainRequest, awaited
 from tincans.pump.host import DRAIN_SECONDS, Host
 from tincans.pump.hub_board import Asker
 from tincans.pump.link import Link

@@ -26,6 +26,7 @@ from tincans.core.log import log
 from tincans.core.messages import Message, Reply, Request
 from tincans.core.sizes import too_large
 from tincans.errors import ProtocolError, TincansError
+from tincans.pump.execution import PlainRequest
 from tincans.pump.link import Link
 from tincans.pump.owner import Owner
 from tincans.pump.reactor import spawn
@@ -42,10 +43,6 @@ LOOKS_IN_A_ROW = 16
 MOST_MISSES = 6
 BURST = 3
 """With more calls open than this, both ways, a short message waits for the loop's next turn: others may join it."""
-
-
-PlainRequest = tuple[int, str, tuple[Any, ...], float | None]
-"""What the C core reads: an id, the name of a function, its arguments, and the seconds that its caller waits."""
 
 
 class AsyncOwner(Owner, Protocol):
@@ -121,7 +118,8 @@ class AsyncLink(Link):
 
     def _nothing_waits(self) -> bool:
         """Whether a message may be sent before all others, and by itself."""
-        return not (self.dead or self._handed or self.outbox.busy or self._is_burst() or self.quick.string.owes_word)  # type: ignore[union-attr]
+        owes_word = self.quick is not None and self.quick.string.owes_word
+        return not (self.dead or self._handed or self.outbox.busy or owes_word or self._is_burst())
 
     def put_out_parts(self, parts: list[Buffer]) -> Entry | None:
         """The same for a message that is encoded already."""
@@ -347,13 +345,10 @@ class AsyncLink(Link):
             self.lost(error)
 
     def take_in(self, parts: list[Buffer]) -> None:
-        quick = self.quick
-        found = quick.read(parts[0]) if quick is not None and self.direct and len(parts) == 1 and self.greeted else None
-        if found is None:
-            self.handle(self.wire.decode(parts))
-        elif len(found) != 4:
+        found = self.read_plain(parts)
+        if found is not None and len(found) != 4:
             self.hand_on_plain(found)
-        elif self.owner.execute_plain(self, found):
+        elif found is not None and self.owner.execute_plain(self, found):
             self.heard += 1
         else:
             self.handle(self.wire.decode(parts))
@@ -361,7 +356,7 @@ class AsyncLink(Link):
     def handle(self, message: Any) -> None:
         if type(message) is Request and self.direct:
             self.heard += 1
-            self.session.check_request(message)
+            self.session.check_opening(message.id)
             if message.name[:1] != "$" or not self.owner.execute_at_once(self, message):
                 self.owner.execute(self, message)
         else:

@@ -13,7 +13,6 @@ import itertools
 from collections.abc import Callable
 from typing import Any
 
-from tincans.core.messages import Request
 from tincans.errors import ProtocolError
 
 MAX_OPEN = 100_000
@@ -44,9 +43,8 @@ class Session:
         self.outlets: dict[int, Any] = {}
         self.functions: dict[int, Any] = {}
 
-    def check_request(self, request: Request[Any]) -> None:
+    def check_opening(self, id: int) -> None:
         """ProtocolError when the other side opens an id that is not its own, or too many."""
-        id = request.id
         if id and (id < 0 or id & 1 == self._parity or id in self.running):
             raise ProtocolError(f"The other side opened a call with id {id}, which is not its to open.")
         if len(self.running) + len(self.outlets) >= MAX_OPEN:

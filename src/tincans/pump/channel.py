@@ -118,7 +118,7 @@ class Channel:
             if link is not None and link.dead is None and not link.leaving:
                 return link
             self.latest = link = self._connect(attempts)
-            self.line = None if link.quick is None else link.quick.line or link.quick.flow
+            self.line = link.line or link.flow
             self.used = time.monotonic()
         finally:
             self._making.release()

@@ -122,12 +122,18 @@ def caller() -> Caller:
     if found is None:
         raise LookupError("caller() is for functions that are being called by another program")
     link, request = found
-    return Caller(link, request_of(request) if type(request) is tuple else request)
+    return Caller(link, request_of(request))
 
 
-def request_of(plain: tuple[int, str, tuple[Any, ...], float | None]) -> Request[Any]:
-    """A plain request (id, name, arguments, seconds) as a message; its arguments have been read."""
-    id, name, _, timeout = plain
+PlainRequest = tuple[int, str, tuple[Any, ...], float | None]
+"""What the C core reads: an id, the name of a function, its arguments, and the seconds that its caller waits."""
+
+
+def request_of(asked: Request[Any] | PlainRequest) -> Request[Any]:
+    """A request as a message; the arguments of a plain one have been read."""
+    if not isinstance(asked, tuple):
+        return asked
+    id, name, _, timeout = asked
     return Request(id, name, (), None, timeout)
 
 

@@ -3,7 +3,7 @@
 Rules of this file
 - It is a `concurrent.futures.Future`, whose `result` reads the connection itself, as a call does.
 - The standard class's state costs more than a whole call, so it is made only when somebody asks for it.
-- Over a ring, the C core (_speed/start.c and started.c) makes it, and puts a plain answer there.
+- Where it can, the C core (_speed/start.c and started.c) makes it, and puts a plain answer there.
 - It stands in the link's table of calls itself, in the place of a Waiter (waiter.py).
 - Imported by the first started call only: the standard class is slow to import.
 """
@@ -34,9 +34,10 @@ class Started:
     _value: Any = None
     _full: bool = False
     _published: bool = False
+    wait_for_result: Any
 
     def result(self, timeout: float | None = None) -> Any:
-        return self.wait_for_result(timeout)  # type: ignore[attr-defined]
+        return self.wait_for_result(timeout)
 
 
 if TYPE_CHECKING:

@@ -104,7 +104,7 @@ class Link(Receiving):
             if self.turns is not None:
                 self.turns.admit(message)
                 return
-            self.session.check_request(message)
+            self.session.check_opening(message.id)
             if not self.owner.execute_at_once(self, message):
                 self.run_later(message)
         else:

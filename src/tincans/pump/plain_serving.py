@@ -57,10 +57,9 @@ def serve(link: Link, quick: Quick, executor: Executor, linger: float) -> list[B
             data = ready.popleft() if ready and link.dead is None else receive(patient)
             if flow is not None and type(data) is bytes and data:
                 data = flow.serve_ready(quick.how, data, linger < STAY)
-                if data is False:
-                    return None
                 if data is None and not queue:
-                    continue
+                    continue  # all of it was served
+                return None if data is False else [] if data is None else [data]
         if data is None or data == b"":
             return quick.parts_of(data) or []
         beside = type(data) is list
@@ -130,9 +129,8 @@ def _how(link: Link, quick: Quick, executor: Executor) -> tuple[Any, ...]:
     def say(data: bytes) -> None:
         link.reply_parts([data], timeout=ANSWER_TIMEOUT)
 
-    send = quick.send
     session, exposed = link.session, executor.dispatcher.exposed
-    functions = finish, fail, say, send
+    functions = finish, fail, say, quick.send
     numbers = session.other_parity, SHARE, SLOW, SLOW_CALLS
     return exposed, link.reactor.queued, calling_now, UNCANCELLABLE, *functions, *numbers
 

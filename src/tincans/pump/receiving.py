@@ -98,13 +98,18 @@ class Receiving(Sending):
 
     def _takes_plain(self, parts: list[Buffer]) -> bool:
         """Whether it was a plain Reply or Publication: then whoever waits for it has it now."""
-        if self.quick is None or len(parts) != 1 or not self.greeted:
-            return False
-        found = self.quick.read(parts[0])
+        found = self.read_plain(parts)
         if found is None or len(found) == 4:
             return False
         self.hand_on_plain(found)
         return True
+
+    def read_plain(self, parts: list[Buffer]) -> tuple[Any, ...] | None:
+        """What a message says that is plain: a Reply two things, a Publication three, a Request four. Else None."""
+        if self.quick is None or len(parts) != 1 or not self.greeted:
+            return None
+        found: tuple[Any, ...] | None = self.quick.read(parts[0])
+        return found
 
     def hand_on_plain(self, found: tuple[Any, ...]) -> None:
         """With the reading role: what a plain Reply (id, value) or Publication (id, topic, value) says."""
@@ -196,14 +201,15 @@ class Receiving(Sending):
 
     def _receive_beside_answers(self, *, timeout: float | None) -> list[Buffer] | None:
         """With the reading role: the next message; but plain answers are handed on, and then it is []."""
-        came = self.line.take_answers(timeout)
-        return [] if came is True else self.quick.parts_of(came)  # type: ignore[union-attr]
+        assert self.quick is not None
+        came = self.quick.line.take_answers(timeout)
+        return [] if came is True else self.quick.parts_of(came)
 
     def receive_no_answer(self, linger: float) -> list[Buffer]:
         """With the reading role: the next message that is no plain answer, as far as the C core hands those on. [] when
         nothing came for `linger` seconds."""
         if self.line is None:
-            data = None if self.quick is None or self.quick.flow is None else self.quick.flow.take_ready()
+            data = None if self.flow is None else self.flow.take_ready()
             return [data] if data is not None else self.connection.receive(timeout=linger) or []
         while (parts := self._receive_beside_answers(timeout=linger)) == []:
             pass
@@ -217,7 +223,8 @@ class Receiving(Sending):
         if self._news_came:
             return  # who listens comes back when he has consumed it
         if quick is not None and quick.ready and self.greeted:
-            self._hand_on_answers(quick)
+            while self.dead is None and (data := quick.flow.take_ready()) is not None:
+                self.take_in([data])
         while self.connection.pending() and (parts := self.connection.receive(timeout=0)) is not None:
             self.take_in(parts)
 
@@ -236,11 +243,6 @@ class Receiving(Sending):
         if touched:
             self._news_came = True
         return quick.parts_of(data)
-
-    def _hand_on_answers(self, quick: Quick) -> None:
-        """With the reading role: the plain answers that one system call has brought."""
-        while self.dead is None and (data := quick.flow.take_ready()) is not None:
-            self.take_in([data])
 
     def _sleep(self, waiter: Waiting, left: float | None) -> None:
         waiter.prepare_to_sleep()
@@ -306,8 +308,7 @@ class Receiving(Sending):
 
     def heard_in_all(self) -> int:
         """How many messages have been received."""
-        quick = self.quick
-        line = None if quick is None else quick.line or quick.flow
+        line = self.line or self.flow
         return self.heard if line is None else self.heard + int(line.heard)
 
     @property
@@ -315,12 +316,16 @@ class Receiving(Sending):
         """The C core's way over a ring (Quick), or None."""
         return None if self.quick is None else self.quick.line
 
+    @property
+    def flow(self) -> Any:
+        """The same for a string that shows what has come along, or None."""
+        return None if self.quick is None else self.quick.flow
+
     def attend(self) -> None:
         """See to it that the connection is read even while no thread waits for anything."""
         self.background = True
-        if self.quick is not None:
-            for line in filter(None, (self.quick.line, self.quick.flow)):
-                line.background = True
+        if (line := self.line or self.flow) is not None:
+            line.background = True
         self.mind()
         if self.dead is None:
             self.reactor.attend(self)
@@ -399,7 +404,7 @@ class Receiving(Sending):
             message: Any = decode(parts)
             parts = None
             if type(message) is Request and message.name[:1] != "$" and self.direct:
-                self.session.check_request(message)
+                self.session.check_opening(message.id)
                 self.heard += 1
                 self.more_here = not self.sends_whole and connection.pending()
                 return message

@@ -51,9 +51,10 @@ class UnixStream(ByteStream):
 
     def lies_in_memory(self, parts: Parts) -> tuple[int, int, int] | None:
         """Where the second of two parts lies in shareable memory (`segment_of`), if it may be passed on from there."""
-        if self._kept is not None or not self.shares_memory or len(parts[0]) > self._max_message:
+        passing = self._passing
+        if passing is None or self._kept is not None or not self.shares_memory or len(parts[0]) > self._max_message:
             return None
-        return self._passing.in_place(parts[1])  # type: ignore[union-attr]
+        return passing.in_place(parts[1])
 
     def send_one(self, number: int, descriptor: int) -> bool:
         """`send_batch` of one descriptor, which stays the caller's, if it can leave at once; else nothing is sent."""
